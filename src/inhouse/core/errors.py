@@ -1,0 +1,170 @@
+"""Every error the program raises on purpose, as one tree.
+
+An error carries what happened, why, and what to do about it; the CLI and the API each render it in one
+place. Anything else that reaches the user is a defect.
+"""
+
+from __future__ import annotations
+
+
+class InhouseError(Exception):
+    """Base of all: `what` happened (one line), `why` (cause, may be empty), `do` (the next step, may be empty).
+
+    `exit_code` is what a command that ends with this error returns to the shell.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, why: str = "", do: str = "") -> None:
+        self.what = what
+        self.why = why
+        self.do = do
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        """The error on one line, as logs and stored samples keep it."""
+        text = f"{self.what}: {self.why}" if self.why else self.what
+        return f"{text}. {self.do}" if self.do else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments do not survive pickling by default, and errors cross process borders.
+        return (_rebuild, (type(self), self.what, self.why, self.do))
+
+
+def _rebuild(kind: type[InhouseError], what: str, why: str, do: str) -> InhouseError:
+    return kind(what, why=why, do=do)
+
+
+class UsageError(InhouseError):
+    """The caller's input cannot be used (a bad option, an empty prompt, a negative number)."""
+
+    exit_code = 2
+
+
+class MissingExtra(InhouseError):
+    """A part needs an optional package that is not installed."""
+
+
+# --- models ---------------------------------------------------------------------------------------------
+
+
+class ModelError(InhouseError):
+    """Something about a model file or the catalogue."""
+
+
+class UnknownModel(ModelError):
+    """No catalogue entry or model file goes by that name."""
+
+    exit_code = 2
+
+
+class ModelNotPulled(ModelError):
+    """The catalogue knows the model, but its file is not on this machine."""
+
+
+class SourceUnavailable(ModelError):
+    """One source, or all of them, could not deliver the model."""
+
+
+class ChecksumMismatch(ModelError):
+    """What was downloaded is not what the catalogue names; the file was refused."""
+
+
+class NotEnoughSpace(ModelError):
+    """The disk cannot hold the download."""
+
+
+class CorruptModel(ModelError):
+    """The file is no readable GGUF."""
+
+
+# --- engines --------------------------------------------------------------------------------------------
+
+
+class EngineError(InhouseError):
+    """An engine could not do what was asked. `kind` is the short name that a stored sample keeps."""
+
+    kind = "engine"
+
+
+class EngineUnavailable(EngineError):
+    """The server cannot be reached (refused, no route, bad name)."""
+
+    kind = "unavailable"
+
+
+class EngineCrashed(EngineError):
+    """The engine's process ended, or the connection broke, in the middle of an answer."""
+
+    kind = "crashed"
+
+
+class EngineStalled(EngineError):
+    """The server is connected but sent nothing for longer than the stall limit."""
+
+    kind = "stalled"
+
+
+class EngineProtocolError(EngineError):
+    """The server sent something that is not its protocol (malformed bytes, cut-off stream)."""
+
+    kind = "protocol"
+
+
+class EngineRefused(EngineError):
+    """The server understood the request and refused it (HTTP 4xx other than the ones below)."""
+
+    kind = "refused"
+
+
+class EngineUnauthorised(EngineError):
+    """The server wants a key, or a better one (401, 403)."""
+
+    kind = "unauthorised"
+
+
+class EngineOverloaded(EngineError):
+    """The server is busy or loading (429, 503). `retry_after_s` where it said when to come back."""
+
+    kind = "overloaded"
+
+
+class EngineModelMissing(EngineError):
+    """The engine does not have that model."""
+
+    kind = "model_missing"
+
+
+class ContextExceeded(EngineError):
+    """The prompt does not fit the model's context window."""
+
+    kind = "context_exceeded"
+
+
+class UnsupportedFeature(EngineError):
+    """The engine does not offer what was asked (see its capabilities)."""
+
+    kind = "unsupported"
+
+
+# --- store, benches, reports ------------------------------------------------------------------------------
+
+
+class StoreError(InhouseError):
+    """The database cannot be opened, is of a newer version, or does not hold what was asked for."""
+
+
+class RunNotFound(StoreError):
+    """No run goes by that id."""
+
+    exit_code = 2
+
+
+class BenchError(InhouseError):
+    """A measurement could not be made or is not meaningful."""
+
+
+class RunInterrupted(InhouseError):
+    """The user stopped a run; what was measured is kept and the run can be resumed."""
+
+    exit_code = 130
