@@ -127,6 +127,13 @@ class EngineOverloaded(EngineError):
     """The server is busy or loading (429, 503). `retry_after_s` where it said when to come back."""
 
     kind = "overloaded"
+    retry_after_s: float | None = None
+
+
+class EngineFailed(EngineError):
+    """The server met an error of its own (HTTP 5xx) and is still there."""
+
+    kind = "failed"
 
 
 class EngineModelMissing(EngineError):
