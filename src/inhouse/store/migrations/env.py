@@ -1,0 +1,9 @@
+"""What Alembic runs: applies the scripts on the connection, and in the transaction, of `upgrade`."""
+
+from alembic import context
+
+from inhouse.store.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=connection.dialect.name == "sqlite")
+context.run_migrations()
