@@ -125,7 +125,7 @@ class HttpClient:
                 read_bufsize=READ_BUFFER_BYTES,
                 trace_configs=[trace],
                 # A company's proxy is for the world outside, never for a server on this machine.
-                trust_env=not _is_loopback(self.base_url),
+                trust_env=not is_loopback(self.base_url),
             )
         return self._session
 
@@ -244,7 +244,8 @@ def checked_url(url: str) -> str:
     return url.strip().rstrip("/")
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether the URL names this machine itself."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
 
