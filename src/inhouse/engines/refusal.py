@@ -21,6 +21,7 @@ from inhouse.core.errors import (
     EngineRefused,
     EngineUnauthorised,
     EngineUnavailable,
+    UnsupportedFeature,
 )
 
 _CONTEXT = ("context size", "context length", "context window", "exceed_context", "context_length", "maximum context")
@@ -50,6 +51,8 @@ def refused(status: int, message: str, kind: str = "", *, retry_after: str | Non
         return _overloaded(status, said, retry_after)
     if any(mark in lower for mark in _MODEL) or (status == 404 and "model" in lower) or _names_missing_model(lower):
         return EngineModelMissing("The server does not have that model", why=said, do="Pull it, or choose another")
+    if status == 501:
+        return UnsupportedFeature("The server does not offer that", why=said)
     if status in (502, 504):
         return EngineUnavailable(f"The server behind the gateway does not answer ({status})", why=said)
     if status >= 500:
