@@ -28,6 +28,11 @@ def new_run_id(at: datetime, *, after: str | None = None) -> str:
     return _encode(milliseconds, _TIME_LENGTH) + _encode(secrets.randbits(5 * _RANDOM_LENGTH), _RANDOM_LENGTH)
 
 
+def is_run_id(text: str) -> bool:
+    """Whether the text has the form of `new_run_id`."""
+    return len(text) == _TIME_LENGTH + _RANDOM_LENGTH and set(text) <= set(_ALPHABET)
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """A process: machine, process id, and when it started, so that a reused id is not taken for it."""

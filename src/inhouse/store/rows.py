@@ -91,10 +91,15 @@ def metric_from_row(row: Row) -> Metric:
 
 
 def series_to_row(series: Series) -> dict[str, Any]:
-    """The series' columns. StoreError where times and values do not pair."""
+    """The series' columns. StoreError where times and values do not pair, or one is no number.
+
+    A reading that is missing is left out together with its time.
+    """
     if len(series.times_s) != len(series.values):
         why = f"it has {len(series.times_s)} times and {len(series.values)} values"
         raise StoreError(f"The series {series.name} cannot be kept", why=why)
+    if not all(map(math.isfinite, series.times_s + series.values)):
+        raise StoreError(f"The series {series.name} cannot be kept", why="one of its times or values is no number")
     return {name: getattr(series, name) for name in _SERIES_FIELDS}
 
 

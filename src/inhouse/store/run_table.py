@@ -31,8 +31,9 @@ def owner_columns(owner: Owner | None) -> dict[str, Any]:
 
 def not_found(run_id: str, kind: str | None = None) -> RunNotFound:
     """The error for an id that no run has."""
-    what = f"There is no {kind or 'run'} yet" if run_id == "last" else f"No {kind or 'run'} goes by {run_id!r}"
-    return RunNotFound(what, do=_LIST)
+    if run_id == "last":
+        return RunNotFound(f"There is no {kind or 'run'} yet", do="Make one: inhouse study, or inhouse bench run")
+    return RunNotFound(f"No {kind or 'run'} goes by {run_id!r}", do=_LIST)
 
 
 def exists(connection: Connection, run_id: str) -> bool:
