@@ -1,0 +1,34 @@
+"""What several parts' tests share: a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from throwaway_postgres import find_binaries, run_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a real PostgreSQL server, started for this session, with the rights to create databases."""
+    binaries = find_binaries()
+    if binaries is None:
+        missing = "PostgreSQL's server binaries (initdb, postgres) are not installed"
+        if os.environ.get("CI"):
+            pytest.fail(f"{missing}; CI must install them")
+        pytest.skip(missing)
+    with run_postgres(binaries) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_postgres_url(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty database on that server."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield postgres_url.rpartition("/")[0] + "/" + name
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
