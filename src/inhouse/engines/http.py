@@ -31,8 +31,8 @@ MAX_LINE_BYTES = 16 * 1024 * 1024  # a longer line is no event of any protocol w
 # Below the 5 s after which llama.cpp's server drops an idle connection, so that we are the first to let go.
 _KEEPALIVE_S = 4.0
 
-# What a broken connection looks like; before a reused one has brought its first byte it may be tried again.
-_BROKEN = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+# What a broken connection looks like. (Failures to connect are of these classes too, and are sorted out before.)
+_BROKEN = (aiohttp.ClientConnectionError, ConnectionError)
 
 
 class HttpClient:
@@ -104,7 +104,8 @@ class HttpClient:
         try:
             return await session.request(method, url, data=data, headers=headers, trace_request_ctx=reused)
         except _BROKEN as first:
-            if not reused:
+            # Only a kept-alive connection may have been closed before it brought its first byte without harm.
+            if not reused or isinstance(first, aiohttp.ServerTimeoutError):
                 raise
             try:
                 return await session.request(method, url, data=data, headers=headers, trace_request_ctx=reused)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from inhouse.core.errors import EngineError, EngineProtocolError, UnsupportedFeature
+from inhouse.core.errors import EngineError, EngineProtocolError, EngineRefused, EngineUnauthorised, UnsupportedFeature
 from inhouse.engines.base import (
     Capabilities,
     ChatRequest,
@@ -25,6 +25,7 @@ from inhouse.engines.base import (
 from inhouse.engines.http import HttpClient, checked_url, sse
 from inhouse.engines.openai_wire import LLAMA_CPP, OPENAI, OPENAI_CLOUD, VLLM, AnswerReader, Dialect, chat_body
 from inhouse.engines.tool_calls import with_text_calls
+from inhouse.engines.tool_prompt import tools_as_text
 
 _QUICK_S = 5.0  # for questions that a healthy server answers at once
 _DRAIN_S = 0.5  # for the end of a stream whose answer is complete
@@ -55,6 +56,7 @@ class OpenAICompatibleEngine:
         self._api = "/v1" if root != url or not parts.path else ""
         self._http = HttpClient(root, headers=headers, stall_s=stall_s, connect_s=connect_s)
         self._name = name
+        self._tools_in_template: bool | None = None
         self._dialect = dialect or (OPENAI_CLOUD if (parts.hostname or "").endswith("openai.com") else None)
 
     @property
@@ -83,10 +85,11 @@ class OpenAICompatibleEngine:
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See `Engine.chat`."""
-        # Only fields outside OpenAI's own make it worth asking the server who it is.
+        # Only what goes beyond OpenAI's own fields makes it worth asking the server who it is.
         extras = request.ignore_eos or request.cache_prompt is not None or request.repeat_penalty is not None
-        body = chat_body(request, await self._know_dialect() if extras else self._dialect or OPENAI)
-        events = self._answer(body)
+        dialect = await self._know_dialect() if extras or request.tools else self._dialect or OPENAI
+        native = not request.tools or await self._takes_tools()
+        events = self._answer(chat_body(request if native else tools_as_text(request), dialect))
         if request.tools:
             events = with_text_calls(events, request.tools)
         async with aclosing(events):
@@ -193,6 +196,16 @@ class OpenAICompatibleEngine:
         if self._dialect is None:
             await self.models()
         return self._dialect or OPENAI
+
+    async def _takes_tools(self) -> bool:
+        """Whether the model's template has a place for tools: llama.cpp leaves them out in silence if not."""
+        if self._tools_in_template is None:
+            self._tools_in_template = True
+            if self._dialect is LLAMA_CPP:
+                with suppress(EngineRefused, EngineUnauthorised, AttributeError):  # the operator closed that route
+                    caps = (await self._http.json("GET", "/props")).get("chat_template_caps") or {}
+                    self._tools_in_template = caps.get("supports_tools") is not False
+        return self._tools_in_template
 
     def _learn_dialect(self, entries: list[dict[str, Any]]) -> None:
         if self._dialect is None:
