@@ -147,6 +147,9 @@ def _stage_metrics(stage: StageSamples, objectives: Objectives | None, seed: int
     found += _gaps(answered, stage.labels, rng)
     found += _rates(stage, objectives, rng)
     found += _lengths(answered, stage.labels)
+    if "trace" in stage.labels:
+        capped = sum(bool(sample.tags.get("capped")) for sample in stage.samples)
+        found.append(Metric("capped_requests", capped, "", stage.labels, n=len(stage.samples), method="counted"))
     return found
 
 

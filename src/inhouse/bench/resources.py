@@ -44,6 +44,7 @@ class ResourceSampler:
         self._zero = zero
         self._processes: dict[int, psutil.Process] = {}
         self._points: defaultdict[Key, list[tuple[float, float]]] = defaultdict(list)
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
 
@@ -67,12 +68,15 @@ class ResourceSampler:
                 found[pid] = known.get(pid) or _started(pid)
         self._processes = found
 
-    def series(self) -> list[Series]:
-        """All that was read so far."""
-        return [
-            Series(name, _UNITS[name], tuple(at for at, _ in points), tuple(value for _, value in points), dict(labels))
-            for (name, labels), points in list(self._points.items())
-        ]
+    def take(self, labels: Mapping[str, Scalar]) -> list[Series]:
+        """What was read since the last time, labelled so."""
+        with self._lock:
+            taken, self._points = self._points, defaultdict(list)
+        found = []
+        for (name, own), points in taken.items():
+            times, values = zip(*points, strict=True)
+            found.append(Series(name, _UNITS[name], times, values, {**dict(own), **labels}))
+        return found
 
     def _run(self) -> None:
         psutil.cpu_percent(None)
@@ -80,8 +84,9 @@ class ResourceSampler:
         due = time.perf_counter()
         while not self._stop.wait(max(0.0, due - time.perf_counter())):
             at = time.perf_counter() - self._zero
-            for source in sources:
-                for name, labels, value in source():
+            read = [reading for source in sources for reading in source()]
+            with self._lock:
+                for name, labels, value in read:
                     self._points[name, tuple(labels.items())].append((at, value))
             due = max(due + EVERY_S, time.perf_counter())
 

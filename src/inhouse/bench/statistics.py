@@ -101,7 +101,8 @@ class Clustered:
         weights = rng.multinomial(k, np.full(k, 1 / k), size=resamples).astype(np.float32)
         below = np.cumsum(weights @ self._counts, axis=1)
         places = (below < q * below[:, -1:]).sum(axis=1)
-        return self._tops[np.minimum(places, len(self._tops) - 1)]
+        found: Floats = self._tops[np.minimum(places, len(self._tops) - 1)]
+        return found
 
 
 def _estimate(value: float, draws: Floats, independent: int) -> Estimate:

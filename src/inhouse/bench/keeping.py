@@ -1,14 +1,44 @@
-"""Keeps samples as they come, in batches and on a thread of its own, so that the store never delays a request."""
+"""How a bench is kept: the run ends as its work ends, and samples are written in batches on a thread of its own,
+so that the store never delays a request.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 
-from inhouse.core.records import Sample
+from inhouse.core.errors import InhouseError
+from inhouse.core.records import Run, RunStatus, Sample
 from inhouse.store.repository import Store
 
 _EVERY_S = 1.0  # what a crash of this program can lose
+
+
+@contextmanager
+def ending(store: Store, run: Run) -> Iterator[None]:
+    """Ends the run as what is done inside ends: done, interrupted or failed."""
+    try:
+        yield
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        store.finish_run(run.id, RunStatus.INTERRUPTED)
+        raise
+    except InhouseError as error:
+        store.finish_run(run.id, RunStatus.FAILED, str(error))
+        raise
+    except BaseException as error:
+        store.finish_run(run.id, RunStatus.FAILED, f"unexpected {type(error).__name__}: {error}")
+        raise
+    store.finish_run(run.id, RunStatus.DONE)
+
+
+def origin_of(run: Run) -> float:
+    """The run's start on time.perf_counter(), also in a process that resumed it."""
+    return time.perf_counter() - (datetime.now(UTC) - run.created_at).total_seconds()
 
 
 class SampleWriter:
@@ -47,8 +77,10 @@ class SampleWriter:
         stopping = False
         while not stopping:
             stopping = self._stop.wait(_EVERY_S)
-            # Taking the list whole is one step under the interpreter's lock; `add` sees the old or the new one.
-            batch, self._pending = self._pending, []
+            count = len(self._pending)
+            # Taken by number, not by swapping lists: `add` on the other thread may hold the list already.
+            batch = self._pending[:count]
+            del self._pending[:count]
             try:
                 if batch:
                     self._store.add_samples(self._run_id, batch)
