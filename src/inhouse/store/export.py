@@ -53,6 +53,8 @@ def import_json(store: Store, text: bytes) -> list[Run]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError("The exported run cannot be read", why=f"runs.{where}: {first['msg']}", do=do) from None
+    if not kept:
+        raise UsageError("This is not an exported run", why="it holds no run", do=do)
     for part in kept:
         if not is_run_id(part.run.id):
             raise UsageError("The exported run cannot be read", why=f"{part.run.id!r} is no run id", do=do)
