@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,10 @@ from inhouse.engines.base import (
 )
 from inhouse.engines.http import HttpClient, decode, is_loopback, ndjson
 from inhouse.engines.ollama_refusal import cut_off, describe, failed_pull
+from inhouse.engines.tool_calls import with_text_calls
+from inhouse.engines.tool_prompt import tools_as_text
 
+DRAIN_S = 0.5
 HEALTH_S = 5.0
 UNLOAD_S = 60.0
 # Ollama itself gives a load five minutes, and checks a large download's sum without a word for as long.
@@ -75,9 +78,23 @@ class OllamaEngine:
         self._patient = HttpClient(base_url, stall_s=max(stall_s, PATIENCE_S), describe=describe)
         self._hold: dict[str, Any] = {} if keep_alive is None else {"keep_alive": keep_alive}
         self._blobs: dict[str, str | None] = {}
+        self._tools: dict[str, bool] = {}
 
-    async def chat(self, request: ChatRequest) -> AsyncIterator[Event]:
-        """See `Engine.chat`. ContextExceeded where the prompt, or what the server took of it, fills the window."""
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        """See `Engine.chat`. ContextExceeded where the prompt, or what the server took of it, fills the window.
+
+        Tools go as text to a model whose template has no place for them, and where a call is required.
+        """
+        events = self._answer(request)
+        if request.tools:
+            if request.tool_choice == "required" or not await self._takes_tools(request.model):
+                events = self._answer(tools_as_text(request))
+            events = with_text_calls(events, request.tools)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _answer(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         body = wire.chat_body(request) | self._hold
         calls = pieces = 0
         logprobs: tuple[TokenLogprob, ...] = ()
@@ -100,6 +117,10 @@ class OllamaEngine:
                             wire.check_window(request, piece.usage)
                             yield piece.usage
                             yield DoneEvent(at, "tool_calls" if calls else piece.finish_reason)
+                            # Reading on to the end of the response lets the connection be used again.
+                            with suppress(TimeoutError):
+                                async with asyncio.timeout(DRAIN_S):
+                                    await content.read()
                             return
         raise cut_off(pieces)
 
@@ -175,7 +196,7 @@ class OllamaEngine:
         await self._http.close()
         await self._patient.close()
 
-    async def pull(self, model: str) -> AsyncIterator[PullProgress]:
+    async def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """Has the server download a model; leaving early stops it, and the next pull goes on from there.
 
         Besides EngineError: UnknownModel, SourceUnavailable (the registry cannot be reached), NotEnoughSpace,
@@ -216,6 +237,12 @@ class OllamaEngine:
 
     async def _show(self, model: str) -> dict[str, Any]:
         return await self._call(self._http, "/api/show", {"model": model}, model=model)
+
+    async def _takes_tools(self, model: str) -> bool:
+        """Whether the model's template has a place for tools; servers that do not say are taken to have one."""
+        if model not in self._tools:
+            self._tools[model] = "tools" in ((await self._show(model)).get("capabilities") or ("tools",))
+        return self._tools[model]
 
     async def _blob(self, entry: Mapping[str, Any]) -> str | None:
         """File name of a loaded model's weights, asked for once."""

@@ -22,28 +22,41 @@ from inhouse.core.errors import (
     UnknownModel,
     UnsupportedFeature,
 )
-from inhouse.engines.refusal import refusal, refused
+from inhouse.engines.refusal import refused
 
 
 def describe(status: int, headers: Mapping[str, str], body: bytes) -> EngineError:
     """The error that a refusal of Ollama's stands for."""
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        parsed = None
-    message = parsed.get("error") if isinstance(parsed, dict) else None
-    known = _known(message) if isinstance(message, str) else None
-    return known or refusal(status, headers, body)
+    message = _inner(body.decode("utf-8", "replace"))
+    return _known(message) or refused(status, message, retry_after=headers.get("Retry-After"))
 
 
 def failed_in_stream(message: Any) -> EngineError:
     """The error for an {"error": …} line, after which nothing more comes."""
-    return _known(str(message)) or refused(500, str(message))
+    text = _inner(str(message))
+    return _known(text) or refused(500, text)
+
+
+def _inner(text: str) -> str:
+    """The words in an error body. Ollama passes on its runner's own JSON as the text of an error."""
+    while text.lstrip().startswith("{"):
+        try:
+            value = orjson.loads(text)["error"]
+        except (orjson.JSONDecodeError, KeyError):
+            break
+        text = str(value.get("message") if isinstance(value, dict) else value)
+    return text
 
 
 def _known(message: str) -> EngineError | None:
     """Ollama's own complaints, which it tells apart by words only."""
     lower = message.lower()
+    if "support embeddings" in lower:
+        return UnsupportedFeature(
+            "The model gives no embeddings under Ollama",
+            why=message,
+            do="Use a model made for them, such as nomic-embed-text",
+        )
     if "does not support" in lower:
         return UnsupportedFeature("The model cannot do that under Ollama", why=message, do="Choose another model")
     if "requires more system memory" in lower or "out of memory" in lower:
@@ -71,7 +84,7 @@ def failed_pull(model: str, message: str) -> InhouseError:
     return SourceUnavailable(
         f"Ollama could not download {model}",
         why=message,
-        do="Check the server's way to its registry (HTTPS_PROXY is set for the server), then pull again: it goes on",
+        do="Check the server's way to its registry (a proxy is set where the server runs), then pull again: it goes on",
     )
 
 

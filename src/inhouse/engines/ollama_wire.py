@@ -38,11 +38,7 @@ _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 def chat_body(request: ChatRequest) -> dict[str, Any]:
     """The body of /api/chat; UnsupportedFeature for what Ollama has no way to do."""
     if request.ignore_eos:
-        raise UnsupportedFeature("Ollama cannot generate past the end of an answer", do="Leave ignore_eos out")
-    if request.tool_choice == "required":
-        raise UnsupportedFeature(
-            "Ollama cannot force a tool call", do="Use tool_choice auto, or the embedded engine or an OpenAI server"
-        )
+        raise UnsupportedFeature("Ollama cannot go on past the end of an answer", do="Leave ignore_eos out")
     body: dict[str, Any] = {
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
