@@ -1,10 +1,12 @@
-"""What several parts' tests share: a real PostgreSQL."""
+"""What several parts' tests share: a real PostgreSQL, a real tiny model."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -32,3 +34,19 @@ def fresh_postgres_url(postgres_url: str) -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name}")
         yield postgres_url.rpartition("/")[0] + "/" + name
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """The GGUF of smollm2:135m, pulled if this machine does not have it yet."""
+    from inhouse.core.errors import ModelNotPulled
+    from inhouse.core.settings import Settings
+    from inhouse.models.catalogue import find_entry
+    from inhouse.models.library import model_path
+    from inhouse.models.pull import pull
+
+    settings = Settings()
+    try:
+        return model_path(settings, "smollm2:135m")
+    except ModelNotPulled:
+        return asyncio.run(pull(find_entry("smollm2:135m"), settings.models_dir)).path

@@ -236,7 +236,10 @@ def request_hash(request: ChatRequest) -> str:
 
 
 def _hash(call: str, asked: Any) -> str:
-    text = orjson.dumps([call, asked], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    try:
+        text = orjson.dumps([call, asked], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        raise UsageError("The request cannot be kept", why=str(error), do="Send valid UTF-8 text") from None
     return hashlib.sha256(text).hexdigest()[:32]
 
 
