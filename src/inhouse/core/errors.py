@@ -171,7 +171,130 @@ class BenchError(InhouseError):
     """A measurement could not be made or is not meaningful."""
 
 
+class PartSkipped(InhouseError):
+    """A part of a study cannot be made on this machine; the study goes on, and its report says why."""
+
+
 class RunInterrupted(InhouseError):
     """The user stopped a run; what was measured is kept and the run can be resumed."""
 
     exit_code = 130
+
+
+# --- the gateway ------------------------------------------------------------------------------------------
+
+
+class GatewayError(InhouseError):
+    """The gateway refuses a request. Its caller sees it in the form of the API that was called.
+
+    `http_status` and `code` (stable, for programs; OpenAI's own code where there is one) belong to the class.
+    """
+
+    http_status = 500
+    code = "gateway_error"
+    retryable = False
+    """Whether the same request can succeed later; clients are told (`x-should-retry`)."""
+
+    retry_after_s: float | None = None
+    """When to come back, where that is known; sent as Retry-After."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Further headers of the answer (the state of the limits)."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str = "",
+        do: str = "",
+        retry_after_s: float | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(what, why=why, do=do)
+        self.retry_after_s = retry_after_s
+        self.headers = headers
+
+
+class InvalidRequest(GatewayError):
+    """The body is no valid request. `param` names the field, where one is to blame."""
+
+    http_status = 400
+    code = "invalid_request"
+    param: str | None = None
+
+    def __init__(self, what: str, *, why: str = "", do: str = "", param: str | None = None) -> None:
+        super().__init__(what, why=why, do=do)
+        self.param = param
+
+
+class RequestTooLarge(GatewayError):
+    """The body is over the limit of the gateway."""
+
+    http_status = 413
+    code = "request_too_large"
+
+
+class Unauthenticated(GatewayError):
+    """No key, or one that is unknown, expired or revoked."""
+
+    http_status = 401
+    code = "invalid_api_key"
+
+
+class Forbidden(GatewayError):
+    """The key is good, but not for this."""
+
+    http_status = 403
+    code = "permission_denied"
+
+
+class ModelNotServed(GatewayError):
+    """The gateway serves no model of that name to this key."""
+
+    http_status = 404
+    code = "model_not_found"
+
+
+class RateLimited(GatewayError):
+    """The key or its team is over its rate of requests or tokens, or of requests at once."""
+
+    http_status = 429
+    code = "rate_limit_exceeded"
+    retryable = True
+
+
+class BudgetExceeded(GatewayError):
+    """The key's budget for the day or the month is used up."""
+
+    http_status = 429
+    code = "insufficient_quota"
+
+
+class QueueFull(GatewayError):
+    """As many requests wait for the model as may."""
+
+    http_status = 503
+    code = "queue_full"
+    retryable = True
+
+
+class DeadlineExceeded(GatewayError):
+    """The request cannot be started, or was not, within the time it gave."""
+
+    http_status = 503
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class Draining(GatewayError):
+    """The gateway is shutting down: it finishes what it has begun and takes nothing new."""
+
+    http_status = 503
+    code = "draining"
+    retryable = True
+
+
+class GuardBlocked(GatewayError):
+    """The guard's policy forbids the request or the answer. Never repeats what was found."""
+
+    http_status = 400
+    code = "content_filter"
