@@ -5,6 +5,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -123,7 +124,7 @@ import inhouse.store.migrations.upgrade
 def act():
     Store(sys.argv[1]).close()
 """
-    start_together(script, database_url, processes=4)
+    start_together(script, database_url, processes=3)
     with Store(database_url) as store:
         assert store.list_runs() == []
 
@@ -147,6 +148,21 @@ def act():
         assert len(runs) == len({run.id for run in runs}) == 30
         assert all(run.status is RunStatus.DONE for run in runs)
         assert all(store.progress(run.id) == {"n": 50} for run in runs)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_threads_may_share_a_store(tmp_path, environment, ok_sample, in_memory):
+    with Store("sqlite://" if in_memory else f"sqlite:///{tmp_path / 'inhouse.db'}") as store:
+        run = store.create_run("bench", {}, seed=0, environment=environment)
+
+        def add_and_count(_: int) -> int:
+            store.add_samples(run.id, [ok_sample] * 10)
+            return len(store.samples(run.id))
+
+        with ThreadPoolExecutor(8) as threads:
+            counts = list(threads.map(add_and_count, range(24)))
+        assert all(count % 10 == 0 for count in counts), "a batch is seen whole"
+        assert len(store.samples(run.id)) == 240
 
 
 def test_of_processes_that_claim_a_run_at_once_one_gets_it(database_url, environment):

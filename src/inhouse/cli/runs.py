@@ -252,7 +252,8 @@ def _confirm(question: str) -> None:
         typer.echo(err=True)  # the question stands unanswered on its line
         raise UsageError("Nothing was removed", why="nobody is there to be asked", do="Add --yes") from None
     if not sure:
-        raise UsageError("Nothing was removed")
+        note("Nothing was removed")
+        raise typer.Exit(1)
 
 
 def _write_whole(path: Path, text: str) -> None:

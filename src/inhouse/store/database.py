@@ -89,7 +89,7 @@ def _parse(text: str) -> URL:
     if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
-        return url
+        return url.set(database=str(Path(url.database).expanduser())) if (url.database or "").startswith("~") else url
     raise UsageError(f"The store cannot be kept in {url.drivername!r}", do=forms)
 
 
@@ -112,7 +112,7 @@ def _create_engine(url: URL) -> Engine:
         options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
     else:
         try:
-            Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _not_writable(url.database, error.strerror or str(error)) from None
     engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False}, **options)
