@@ -1,0 +1,143 @@
+"""How a figure is written: in a sentence (a word with its unit) and in a table (number, unit, interval).
+
+A figure's unit is the suffix of its name (`ttft_p95_s`, `memory_bytes`) or its metric's `unit`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from inhouse.core.records import Metric, Scalar
+from inhouse.report.language import number, word
+
+# The suffix that names a unit; the longest first, since `bytes_s` also ends in `s`.
+_SUFFIXES = {
+    "tokens_s": "tokens/s",
+    "requests_s": "requests/s",
+    "bytes_s": "bytes/s",
+    "percent": "percent",
+    "ratio": "ratio",
+    "bytes": "bytes",
+    "s": "s",
+}
+_ALIASES = {"B": "bytes", "B/s": "bytes/s", "%": "percent", "seconds": "s", "x": "ratio", "count": "", "1": ""}
+_COUNTED = ("", "tokens", "requests", "B")
+
+
+def unit_of(name: str) -> str:
+    """The unit that a figure's name ends in; empty for a plain count or a text."""
+    return next((unit for suffix, unit in _SUFFIXES.items() if name == suffix or name.endswith(f"_{suffix}")), "")
+
+
+def in_words(name: str, value: Scalar, lang: str) -> str:
+    """A figure as a sentence says it: 350 ms, 2 min 5 s, 초당 52.1토큰, 4.2배.
+
+    A text is said as the catalogue has it under `<name>.<value>` (an error's kind, a part's name), or as it is.
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, (str, bool)):
+        return word(lang, f"{name}.{value}", str(value))
+    unit = unit_of(name)
+    if unit == "s" and round(value) >= 60:
+        return _long_duration(value, lang)
+    factor, sign = scale(value, unit)
+    return word(lang, f"unit.{sign}.words", "{value}").replace("{value}", number(value * factor, lang))
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A figure for a table. `interval` is the 95 % one in the same unit, empty where there is none."""
+
+    number: str
+    unit: str
+    interval: str
+    predicted: bool
+    method: str
+    n: int | None
+
+    @property
+    def text(self) -> str:
+        """Number and unit; a unit in Hangul and the percent sign stand close."""
+        close = self.unit[:1] == "%" or "가" <= self.unit[:1] <= "힣"
+        return f"{self.number}{'' if close else ' '}{self.unit}".rstrip()
+
+
+def quantity(metric: Metric, lang: str, *, largest: float | None = None) -> Quantity:
+    """A metric as a table shows it; value and interval are in one unit, chosen by the value.
+
+    `largest` is the largest value of a column whose cells are to share a unit.
+    """
+    factor, sign = scale(metric.value if largest is None else largest, measured_in(metric))
+    write = partial(number, lang=lang, aligned=sign not in _COUNTED)
+    interval = ""
+    if metric.low is not None and metric.high is not None:
+        interval = f"{write(metric.low * factor)}–{write(metric.high * factor)}"
+    return Quantity(
+        number=write(metric.value * factor),
+        unit=unit_word(sign, lang),
+        interval=interval,
+        predicted=metric.predicted,
+        method=metric.method,
+        n=metric.n,
+    )
+
+
+def scale(largest: float, unit: str) -> tuple[float, str]:
+    """The factor, and the sign of the unit it leads to, in which values up to `largest` read best."""
+    size, unit = abs(largest), _ALIASES.get(unit, unit)
+    if unit == "s":
+        return (1000.0, "ms") if 0 < size < 0.9995 else (1.0, "s")
+    if unit == "share":
+        return 100.0, "percent"
+    if unit in ("bytes", "bytes/s"):
+        rest = unit.removeprefix("bytes")
+        for power, sign in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+            if size >= power * 0.9995:
+                return 1 / power, sign + rest
+        return 1.0, "B" + rest
+    return 1.0, unit
+
+
+def measured_in(metric: Metric) -> str:
+    """The unit that a metric's name ends in, which says more than its own: tokens_s is tokens/s, not just 1/s."""
+    if metric.name.endswith(("_share", "error_rate")):
+        return "share"
+    return unit_of(metric.name) or metric.unit
+
+
+def unit_word(sign: str, lang: str) -> str:
+    """A unit's sign as that language writes it: s is 초, tokens/s is 토큰/초."""
+    return word(lang, f"unit.{sign}", sign)
+
+
+def name_of(metric: Metric, lang: str) -> str:
+    """What a metric is called: its name and its statistic or part (TTFT p95, cold start: load)."""
+    name = word(lang, f"metric.{metric.name}", metric.name)
+    for label in ("stat", "part"):
+        if (value := metric.labels.get(label)) is not None:
+            name += f" {word(lang, f'{label}.{value}', str(value))}"
+    return name
+
+
+def circumstances(metric: Metric, lang: str) -> str:
+    """What a metric is a figure of, from its labels: "8 streams, 256 prompt tokens"; empty where it has none."""
+    labels = {name: value for name, value in metric.labels.items() if name not in ("stat", "part")}
+    if len(labels) > 1:
+        labels.pop("stage", None)  # the other labels say the same, in the reader's language
+    return ", ".join(
+        word(lang, f"label.{name}.value", f"{name} {{value}}").replace("{value}", in_words(name, value, lang))
+        for name, value in labels.items()
+        if value is not None
+    )
+
+
+def _long_duration(seconds: float, lang: str) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        whole, part, pattern = minutes, rest, "unit.min_s"
+    else:
+        whole, part, pattern = minutes // 60, minutes % 60, "unit.h_min"
+    text = word(lang, pattern if part else f"{pattern}.whole")
+    return text.replace("{whole}", number(whole, lang)).replace("{part}", number(part, lang))

@@ -1,0 +1,68 @@
+"""A finding in words: its title, its sentence and what to do, from the catalogues, with its figures filled in.
+
+Under a finding's message id M the catalogues hold `M.title`, `M` and `M.do`. Placeholders are named and
+may be followed by an open Korean particle: `{model}을(를)`. A part in [square brackets] is left out where
+one of its figures is unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from inhouse.core.records import Finding, Scalar
+from inhouse.report.figures import in_words
+from inhouse.report.josa import PARTICLES, attach
+from inhouse.report.language import catalogue
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}(" + "|".join(map(re.escape, PARTICLES)) + ")?")
+_OPTIONAL = re.compile(r"\[([^\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A finding for a reader."""
+
+    title: str
+    text: str
+    do: str
+
+
+def render(finding: Finding, lang: str, *, mark: Callable[[str], str] = str) -> Rendered:
+    """The finding in that language. `mark` wraps each filled-in figure of the text and of what to do (for emphasis).
+
+    A message that this version has no words for (a record of another version) shows its id and its figures:
+    nothing that was found may fall silent.
+    """
+    words = catalogue(lang)
+    if finding.message not in words:
+        listed = ", ".join(f"{name}: {in_words(name, value, lang)}" for name, value in finding.figures.items())
+        return Rendered(title=finding.message, text=listed, do="")
+    title = words.get(f"{finding.message}.title", finding.message)
+    return Rendered(
+        title=fill(title, finding.figures, lang),
+        text=fill(words[finding.message], finding.figures, lang, mark=mark),
+        do=fill(words.get(f"{finding.message}.do", ""), finding.figures, lang, mark=mark),
+    )
+
+
+def fill(text: str, figures: Mapping[str, Scalar], lang: str, *, mark: Callable[[str], str] = str) -> str:
+    """`text` with its placeholders replaced; a figure that is missing shows as a dash, never as a guess."""
+
+    def replace(match: re.Match[str]) -> str:
+        name, particle = match.groups()
+        said = in_words(name, figures.get(name), lang)
+        ending = attach(said, particle)[len(said) :] if particle else ""
+        return mark(said) + ending
+
+    def keep(match: re.Match[str]) -> str:
+        inner = match.group(1)
+        return inner if all(figures.get(name) is not None for name in placeholders(inner)) else ""
+
+    return _PLACEHOLDER.sub(replace, _OPTIONAL.sub(keep, text))
+
+
+def placeholders(text: str) -> frozenset[str]:
+    """The names of the figures that a text needs."""
+    return frozenset(match.group(1) for match in _PLACEHOLDER.finditer(text))
