@@ -64,10 +64,10 @@ class Database:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             # Whoever else opened the database in the meantime is now done or waiting.
-            if _schema_version(connection) != HEAD:
+            if (current := _schema_version(connection)) != HEAD:
                 from inhouse.store.migrations.upgrade import upgrade
 
-                upgrade(connection)
+                upgrade(connection, current)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -89,7 +89,8 @@ def _parse(text: str) -> URL:
     if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
-        return url.set(database=str(Path(url.database).expanduser())) if (url.database or "").startswith("~") else url
+        path = url.database or ""
+        return url.set(database=str(Path(path).expanduser())) if path.startswith("~") else url
     raise UsageError(f"The store cannot be kept in {url.drivername!r}", do=forms)
 
 

@@ -23,22 +23,20 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
-def upgrade(connection: Connection) -> None:
-    """Upgrades to HEAD; the caller commits. StoreError where the schema is not one of this version's past."""
+def upgrade(connection: Connection, current: str | None) -> None:
+    """Upgrades from the schema `current` (None: no schema yet) to HEAD; the caller commits.
+
+    StoreError where that schema is of a newer version, or the database is another program's.
+    """
     config = alembic_config(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    tables = set(inspect(connection).get_table_names())
-    current = None
-    if "alembic_version" in tables:
-        row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
-        current = None if row is None else str(row[0])
     if current is not None and current not in known:
         raise StoreError(
             "The store was written by a newer version of inhouse",
             why=f"its schema is {current}, this version knows up to {HEAD}",
             do="Update inhouse, or name another store in INHOUSE_STORE_URL",
         )
-    if current is None and "runs" in tables:
+    if current is None and inspect(connection).has_table("runs"):
         raise StoreError(
             "The database is not a store of inhouse",
             why="it holds tables of the same names from another program",
