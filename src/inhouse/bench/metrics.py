@@ -7,6 +7,7 @@ samples only, not how they were made.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -141,6 +142,11 @@ def _stage_metrics(stage: StageSamples, objectives: Objectives | None, seed: int
         Metric("requests", len(stage.samples), "", stage.labels, n=len(stage.samples)),
         _error_rate(stage, rng),
     ]
+    kinds = Counter(sample.error.kind for sample in stage.samples if sample.error is not None)
+    found += [
+        Metric("errors", number, "", {**stage.labels, "kind": kind}, n=len(stage.samples), method="counted")
+        for kind, number in kinds.items()
+    ]
     for name, of in LATENCIES.items():
         values = [value for sample in answered if (value := of(sample)) is not None]
         found += _latency(name, np.array(values), stage.labels, rng)
@@ -165,7 +171,9 @@ def _latency(name: str, values: Floats, labels: Mapping[str, Scalar], rng: np.ra
     if name == "tpot_s" and (median := found[0]).value > 0:
         low = 1 / median.high if median.high else None
         high = 1 / median.low if median.low else None
-        found.append(Metric("decode_tokens_s", 1 / median.value, "1/s", labels, low, high, median.n, "1 ÷ TPOT p50"))
+        found.append(
+            Metric("decode_tokens_s", 1 / median.value, "tokens/s", labels, low, high, median.n, "1 ÷ TPOT p50")
+        )
     return found
 
 
@@ -205,7 +213,8 @@ def _rates(stage: StageSamples, objectives: Objectives | None, rng: np.random.Ge
     closed = "streams" in stage.labels
     lower = latency if closed else ones
 
-    def rate(name: str, value: float, upper: Floats, unit: str = "1/s") -> Metric:
+    def rate(name: str, value: float, upper: Floats) -> Metric:
+        unit = "requests/s" if name.endswith("requests_s") else "tokens/s"
         if not upper.any():
             return Metric(name, 0.0, unit, stage.labels, n=len(answered), method="counted")
         ratio = ratio_of_sums(upper, lower, rng)
@@ -216,7 +225,7 @@ def _rates(stage: StageSamples, objectives: Objectives | None, rng: np.random.Ge
     found = [
         rate("requests_s", requests, ones)
         if closed
-        else Metric("requests_s", requests, "1/s", stage.labels, n=len(answered)),
+        else Metric("requests_s", requests, "requests/s", stage.labels, n=len(answered)),
         rate(
             "output_tokens_s",
             output_tokens_s(stage),
@@ -260,7 +269,7 @@ def _lengths(answered: Sequence[Sample], labels: Mapping[str, Scalar]) -> list[M
     ]
     if speeds:
         found.append(
-            Metric("prefill_tokens_s", float(np.median(speeds)), "1/s", labels, n=len(speeds), method="median")
+            Metric("prefill_tokens_s", float(np.median(speeds)), "tokens/s", labels, n=len(speeds), method="median")
         )
     return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ class Closed:
     streams: int
 
     def __post_init__(self) -> None:
-        _positive("The number of streams", self.streams)
+        check_positive("The number of streams", self.streams)
 
     @property
     def labels(self) -> dict[str, Scalar]:
@@ -43,7 +43,7 @@ class Open:
     spacing: Literal["constant", "poisson"] = "poisson"
 
     def __post_init__(self) -> None:
-        _positive("The rate", self.rate)
+        check_positive("The rate", self.rate)
         if self.spacing not in ("constant", "poisson"):
             raise UsageError(f"No arrival process {self.spacing!r}", do="Use constant or poisson")
 
@@ -66,7 +66,7 @@ class Trace:
     speed: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive("The speed", self.speed)
+        check_positive("The speed", self.speed)
 
     @property
     def labels(self) -> dict[str, Scalar]:
@@ -100,12 +100,12 @@ class Stage:
     shared_prefix: int = 0
 
     def __post_init__(self) -> None:
-        _positive("The prompt length", self.prompt_tokens)
-        _positive("The output length", self.output_tokens)
+        check_positive("The prompt length", self.prompt_tokens)
+        check_positive("The output length", self.output_tokens)
         if self.count is not None:
-            _positive("The count of requests", self.count)
+            check_positive("The count of requests", self.count)
         if self.duration_s is not None:
-            _positive("The duration", self.duration_s)
+            check_positive("The duration", self.duration_s)
         if self.count is None and self.duration_s is None and not isinstance(self.arrival, Trace):
             raise UsageError("The stage has no end", do="Give --count or --duration")
         if self.shared_prefix < 0:
@@ -159,7 +159,7 @@ class Objectives:
         for name in ("ttft", "tpot", "e2e"):
             value = getattr(self, f"{name}_s")
             if value is not None:
-                _positive(f"The objective {name}", value)
+                check_positive(f"The objective {name}", value)
 
     def __bool__(self) -> bool:
         return any(value is not None for value in (self.ttft_s, self.tpot_s, self.e2e_s))
@@ -193,13 +193,14 @@ class Sweep:
             )
         if not 0 < self.attained <= 1:
             raise UsageError("The share of requests to keep the objectives is not between 0 and 1")
-        _positive("The sweep's limit", self.limit)
+        check_positive("The sweep's limit", self.limit)
 
 
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
     """All that a bench run does. `warmup` requests go unmeasured before each stage; `text` is the language of
-    the prompts; `context` caps a trace's lengths (None: what the engine says its window is).
+    the prompts; `context` caps a trace's lengths (None: what the engine says its window is). `labels` go on all
+    of the run's metrics (where it ran on: `device`).
     """
 
     stages: tuple[Stage, ...] = ()
@@ -210,6 +211,7 @@ class BenchPlan:
     objectives: Objectives = Objectives()
     context: int | None = None
     name: str | None = None
+    labels: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.stages and self.sweep is None:
@@ -219,7 +221,7 @@ class BenchPlan:
         if self.text not in ("en", "ko"):
             raise UsageError(f"No prompts in {self.text!r}", do="Use en or ko")
         if self.context is not None:
-            _positive("The context", self.context)
+            check_positive("The context", self.context)
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise UsageError("The same stage is asked for twice", do="Name each number of streams or rate once")
@@ -265,10 +267,11 @@ def _seconds(text: str, value: str) -> float:
         raise UsageError(f"The objective {text!r} has no time", do="Write it as ttft=2s or tpot=100ms") from None
 
 
-def _positive(what: str, value: float) -> None:
+def check_positive(what: str, value: float) -> None:
+    """Raises UsageError unless the value is a number above zero."""
     if not (math.isfinite(value) and value > 0):
         raise UsageError(f"{what} is {value:g}; it must be above zero")
 
 
 def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: data[field.name] for field in fields(cls) if field.name in data}
+    return {each.name: data[each.name] for each in fields(cls) if each.name in data}

@@ -1,6 +1,6 @@
 """Runs a bench: each stage in turn, warm-up first, samples kept as they come, figures at the end.
 
-What a stage sends is made in work, how it is sent in load. A run that was stopped goes on with the first
+What a stage sends is made in workload, how it is sent in loops. A run that was stopped goes on with the first
 stage that it had not finished.
 """
 
@@ -17,14 +17,14 @@ from dataclasses import replace
 
 from inhouse.bench.client import measure
 from inhouse.bench.keeping import SampleWriter, ending, origin_of
-from inhouse.bench.load import closed_loop, open_loop
+from inhouse.bench.loops import closed_loop, open_loop
 from inhouse.bench.metrics import by_stage, summarise
 from inhouse.bench.plan import BenchPlan, Closed, Stage
 from inhouse.bench.progress import BenchProgress, Report, Tally
+from inhouse.bench.prompts import calibrate
 from inhouse.bench.resources import ResourceSampler, resource_metrics
 from inhouse.bench.sweep import Level, knee_metric, level_of, next_load, stage_at
-from inhouse.bench.work import Work, WorkMaker, check_traces
-from inhouse.bench.workload import calibrate
+from inhouse.bench.workload import Work, WorkMaker, check_traces
 from inhouse.core.environment import Environment, read_environment
 from inhouse.core.errors import EngineError
 from inhouse.core.records import Metric, Run, Sample
@@ -247,7 +247,7 @@ class _BenchRun:
         levels = self._levels()
         if self._plan.sweep and levels and (knee := knee_metric(self._plan.sweep, levels)):
             metrics.append(knee)
-        return metrics
+        return [replace(metric, labels={**metric.labels, **self._plan.labels}) for metric in metrics]
 
 
 def _raise_socket_limit() -> None:

@@ -88,7 +88,7 @@ def knee_metric(sweep: Sweep, levels: Sequence[Level]) -> Metric | None:
     return Metric(
         "knee_streams" if closed else "knee_requests_s",
         knee.load,
-        "" if closed else "1/s",
+        "" if closed else "requests/s",
         {"broken": knee.reason, "prompt_tokens": sweep.first.prompt_tokens, "output_tokens": sweep.first.output_tokens},
         n=len(levels),
         method=f"sweep by {sweep.factor:g}, gain ≥ {sweep.min_gain:.0%}",

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from itertools import islice
 
 from inhouse.bench.arrivals import keep_time
-from inhouse.bench.work import Work
+from inhouse.bench.workload import Work
 from inhouse.core.errors import BenchError, EngineOverloaded
 from inhouse.core.records import Sample
 
