@@ -220,6 +220,36 @@ def test_a_fresh_store_is_empty_and_says_so(tmp_path):
     assert shown.stderr.startswith("error: There is no run yet")
 
 
+def test_compare_says_what_became_slower_beyond_noise(kept):
+    ids = []
+    with Store(kept.url) as store:
+        for slower in (1.0, 2.0):
+            run = store.create_run("bench", {}, seed=1, environment=read_environment(), model="m:1", engine="embedded")
+            samples = [
+                Sample(
+                    i, i, i, i + 1.0, i + slower * (0.1 + i % 7 / 100), (i + slower * (0.1 + i % 7 / 100), i + 1.0),
+                    12, 2, finish_reason="stop", tags={"stage": "one", "streams": 1},
+                )
+                for i in range(40)
+            ]  # fmt: skip
+            store.add_samples(run.id, samples)
+            ids.append(store.finish_run(run.id, RunStatus.DONE).id)
+    compared = kept.json("compare", ids[0], "last", "--json")
+    (ttft,) = [row for row in compared["rows"] if row["name"] == "ttft_s"]
+    assert ttft["verdict"] == "worse"
+    assert ttft["ratio"] == pytest.approx(2.0)
+    assert ttft["low"] < 2.0 < ttft["high"]
+    (e2e,) = [row for row in compared["rows"] if row["name"] == "e2e_from_intended_s"]
+    assert e2e["verdict"] == "within noise"
+    table = kept.runs("compare", ids[0][:10], ids[1][:10])
+    (line,) = [line for line in table.stdout.splitlines() if "ttft_s" in line]
+    for text in ("130 ms", "260 ms", "stage=one", "worse"):
+        assert text in line
+    other = kept.runs("compare", kept.failed.id, "last")
+    assert "warning: The models differ" in other.stderr
+    assert "no figure in common" in other.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [

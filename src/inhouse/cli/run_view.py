@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import orjson
 
-from inhouse.cli.output import console, print_table
+from inhouse.cli.output import console, note, print_table
 from inhouse.core.records import Metric, Run, Sample
 from inhouse.core.units import format_bytes, format_seconds
 from inhouse.store.repository import SampleCount
+
+if TYPE_CHECKING:  # the comparison loads numpy, which no other command here needs
+    from inhouse.bench.compare import Comparison
 
 _SHORT = 10  # characters of an id: its time, which tells every two runs of a store apart
 
@@ -110,6 +114,31 @@ def print_samples(samples: Sequence[Sample]) -> None:
             )
             for sample in samples
         ],
+    )
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """What differs between the runs besides what was compared, then a row a figure with its verdict."""
+    for warning in comparison.warnings:
+        note(f"warning: {warning}")
+    if not comparison.rows:
+        note("The runs have no figure in common")
+        return
+    print_table(
+        ["figure", "of", "A", "B", "B ÷ A", "95 % interval", "verdict"],
+        [
+            (
+                row.name,
+                labels_text(row.labels),
+                figure_text(row.a, row.unit),
+                figure_text(row.b, row.unit),
+                None if row.ratio is None else f"{row.ratio:.3g}",
+                None if row.low is None or row.high is None else f"{row.low:.3g} … {row.high:.3g}",
+                row.verdict,
+            )
+            for row in comparison.rows
+        ],
+        title=f"A: {short_id(comparison.a)}  B: {short_id(comparison.b)}",
     )
 
 

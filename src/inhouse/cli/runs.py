@@ -12,9 +12,8 @@ import typer
 
 from inhouse.cli.output import note, print_json, print_table
 from inhouse.cli.run_view import (
-    figure_text,
-    labels_text,
     local_time,
+    print_comparison,
     print_counts,
     print_metrics,
     print_run,
@@ -153,25 +152,8 @@ def compare(
         comparison = compare_runs(store, store.get_run(a).id, store.get_run(b).id)
     if json:
         print_json(comparison)
-        return
-    if not comparison.rows:
-        note("The runs have no figure in common")
-        return
-    print_table(
-        ["figure", "of", "A", "B", "B ÷ A", "95 % interval", "verdict"],
-        [
-            (
-                row.name,
-                labels_text(row.labels),
-                figure_text(row.a, row.unit),
-                figure_text(row.b, row.unit),
-                None if row.ratio is None else f"{row.ratio:.3g}",
-                None if row.low is None or row.high is None else f"{row.low:.3g} … {row.high:.3g}",
-                row.verdict,
-            )
-            for row in comparison.rows
-        ],
-    )
+    else:
+        print_comparison(comparison)
 
 
 @app.command()
