@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from inhouse.bench.client import measure
 from inhouse.bench.keeping import ending, origin_of
@@ -82,9 +83,9 @@ async def run_memory(
             store.add_metrics(
                 run.id,
                 [
-                    Metric("memory_measured_bytes", measured, "B", labels, method="measured: largest resident memory"),
+                    Metric("memory_measured_bytes", measured, "bytes", labels, method="measured: largest resident memory"),
                     Metric(
-                        "memory_estimate_bytes", float(estimate.total_bytes), "B", labels, predicted=True,
+                        "memory_estimate_bytes", float(estimate.total_bytes), "bytes", labels, predicted=True,
                         method="predicted: weights, KV cache and buffers from the model's layout",
                     ),
                 ],

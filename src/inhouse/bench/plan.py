@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from inhouse.core.errors import UsageError
 from inhouse.core.records import Scalar
+from inhouse.core.units import parse_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +200,9 @@ class Sweep:
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
     """All that a bench run does. `warmup` requests go unmeasured before each stage; `text` is the language of
-    the prompts; `context` caps a trace's lengths (None: what the engine says its window is). `labels` go on all
-    of the run's metrics (where it ran on: `device`).
+    the prompts. `context` is the window asked of the engine, to which a trace's lengths are cut (None: what the
+    engine says its window is), and `slots` how many requests the embedded engine was opened to decode together;
+    both are kept so that a resumed run gets the same engine. `labels` go on all of the run's metrics (`device`).
     """
 
     stages: tuple[Stage, ...] = ()
@@ -210,6 +212,7 @@ class BenchPlan:
     text: Literal["en", "ko"] = "en"
     objectives: Objectives = Objectives()
     context: int | None = None
+    slots: int | None = None
     name: str | None = None
     labels: Mapping[str, Scalar] = field(default_factory=dict)
 
@@ -255,16 +258,8 @@ def parse_objectives(texts: list[str]) -> Objectives:
         name, equals, value = text.partition("=")
         if name not in ("ttft", "tpot", "e2e") or not equals:
             raise UsageError(f"No objective {text!r}", do="Give ttft=, tpot= or e2e= with a time: --objective ttft=2s")
-        values[f"{name}_s"] = _seconds(text, value)
+        values[f"{name}_s"] = parse_seconds(value, f"The objective {name}")
     return Objectives(**values)
-
-
-def _seconds(text: str, value: str) -> float:
-    number, factor = (value[:-2], 1e-3) if value.endswith("ms") else (value.removesuffix("s"), 1.0)
-    try:
-        return float(number) * factor
-    except ValueError:
-        raise UsageError(f"The objective {text!r} has no time", do="Write it as ttft=2s or tpot=100ms") from None
 
 
 def check_positive(what: str, value: float) -> None:

@@ -22,10 +22,10 @@ EVERY_S = 0.1
 
 _UNITS = {
     "cpu_percent": "%",
-    "rss_bytes": "B",
-    "system_memory_bytes": "B",
+    "rss_bytes": "bytes",
+    "system_memory_bytes": "bytes",
     "gpu_percent": "%",
-    "gpu_memory_bytes": "B",
+    "gpu_memory_bytes": "bytes",
     "energy_j": "J",
 }
 

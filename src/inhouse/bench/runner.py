@@ -161,10 +161,11 @@ class _BenchRun:
             self._model,
             seed=self._plan.seed,
             fixed_length=self._engine.capabilities.ignore_eos,
-            context=self._plan.context or await self._context(),
+            window=self._plan.context or await self._window(),
+            context=self._plan.context,
         )
 
-    async def _context(self) -> int | None:
+    async def _window(self) -> int | None:
         """The window of each request, as the engine states it."""
         for loaded in await self._engine.loaded():
             if loaded.model == self._model and loaded.context:

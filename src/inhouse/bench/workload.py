@@ -38,14 +38,25 @@ class StageWork:
 class WorkMaker:
     """Makes the requests of a run's stages, the same for the same seed.
 
-    `fixed_length` holds every answer at its length (engines with ignore_eos); `context` caps a trace.
+    `fixed_length` holds every answer at its length (engines with ignore_eos). A trace is cut to `window`;
+    `context` is the window that each request asks for, where the engine takes it with the request.
     """
 
-    def __init__(self, writer: PromptWriter, model: str, *, seed: int, fixed_length: bool, context: int | None) -> None:
+    def __init__(
+        self,
+        writer: PromptWriter,
+        model: str,
+        *,
+        seed: int,
+        fixed_length: bool,
+        window: int | None,
+        context: int | None = None,
+    ) -> None:
         self._writer = writer
         self._model = model
         self._seed = seed
         self._fixed_length = fixed_length
+        self._window = window
         self._context = context
 
     def stage(self, stage: Stage) -> StageWork:
@@ -65,8 +76,8 @@ class WorkMaker:
 
     def warmup(self, stage: Stage, count: int) -> Iterator[Work]:
         """Unmeasured requests like the stage's own, tagged so."""
-        if isinstance(stage.arrival, Trace) and self._context is not None:
-            quarter = max(1, self._context // 4)
+        if isinstance(stage.arrival, Trace) and self._window is not None:
+            quarter = max(1, self._window // 4)
             prompt = max(self._writer.shortest, min(stage.prompt_tokens, 2 * quarter))
             stage = replace(stage, prompt_tokens=prompt, output_tokens=min(stage.output_tokens, quarter))
         for number in range(count):
@@ -87,7 +98,7 @@ class WorkMaker:
         return requests[: len(list(in_time))]
 
     def _traced(self, stage: Stage, number: int, asked: TraceRequest) -> Work:
-        fitted = asked if self._context is None else cap(asked, self._context)
+        fitted = asked if self._window is None else cap(asked, self._window)
         # A prompt shorter than the chat template cannot be sent at all; it becomes the shortest there is.
         tokens = max(fitted.prompt_tokens, self._writer.shortest)
         key = f"{self._seed}:{stage.name}:{number}"
