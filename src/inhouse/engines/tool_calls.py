@@ -58,7 +58,7 @@ async def with_text_calls(
                 calls, rest = ([], "") if native else _split("".join(piece.text for piece in held), names)
                 if calls:
                     called = True
-                    if rest:
+                    if rest.strip():
                         yield TextEvent(held[0].at, rest)
                     for number, (name, arguments) in enumerate(calls):
                         yield ToolCallEvent(held[-1].at, ToolCall(f"call_{number}", name, arguments))
@@ -72,11 +72,6 @@ async def with_text_calls(
             yield event
     for piece in held:
         yield piece
-
-
-def find_calls(text: str, names: set[str]) -> list[tuple[str, str]]:
-    """(name, arguments as JSON text) of each call of one of `names` that the text holds."""
-    return _split(text, names)[0]
 
 
 def _begins_call(text: str, *, at_start: bool) -> bool:
@@ -102,7 +97,7 @@ def _split(text: str, names: set[str]) -> tuple[list[tuple[str, str]], str]:
             rest.append(text[end : block.start()])
             end = block.end()
     rest.append(text[end:])
-    return calls, "".join(rest).strip()
+    return calls, "".join(rest)
 
 
 def _calls(text: str, names: set[str]) -> list[tuple[str, str]]:
