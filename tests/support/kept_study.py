@@ -22,7 +22,10 @@ ENVIRONMENT = Environment(
     engine_version="2026.10",
     model_sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
 )
-_LAYOUT: dict[str, Any] = {"method": "predicted: GGUF layout", "predicted": True}
+_LAYOUT: dict[str, Any] = {
+    "method": "predicted: weights, KV cache and buffers from the model's layout",
+    "predicted": True,
+}
 _ROOFLINE: dict[str, Any] = {"method": "predicted: bandwidth roofline", "predicted": True}
 MODEL = "qwen2.5-coder:0.5b"
 
@@ -145,7 +148,7 @@ def _cold_start() -> list[Metric]:
         "cold": {"process": 0.52, "load": 3.84, "first_token": 0.44, "total": 4.8},
     }
     return [
-        _interval("cold_start_s", value, "s", {"part": part, "cache": cache}, n=3)
+        _interval("cold_start_s", value, "s", {"part": part, "cache": cache, "stat": "p50"}, n=3)
         for cache, parts in times.items()
         for part, value in parts.items()
     ]

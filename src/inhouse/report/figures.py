@@ -112,13 +112,20 @@ def unit_word(sign: str, lang: str) -> str:
     return word(lang, f"unit.{sign}", sign)
 
 
-def name_of(metric: Metric, lang: str) -> str:
-    """What a metric is called: its name and its statistic or part (TTFT p95, cold start: load)."""
+def name_of(metric: Metric, lang: str, *, with_stat: bool = True) -> str:
+    """What a metric is called: its name, its part and its statistic (TTFT p95, cold start load p50)."""
     name = word(lang, f"metric.{metric.name}", metric.name)
-    for label in ("stat", "part"):
+    for label in ("part", "stat") if with_stat else ("part",):
         if (value := metric.labels.get(label)) is not None:
             name += f" {word(lang, f'{label}.{value}', str(value))}"
     return name
+
+
+def method_of(metric: Metric, lang: str) -> str:
+    """How a metric came to be; a prediction is called one first of all."""
+    how = metric.method.removeprefix("predicted:").strip() if metric.predicted else metric.method
+    said = word(lang, f"method.{how}", how)
+    return f"{word(lang, 'ui.predicted')}: {said}" if metric.predicted else said
 
 
 def circumstances(metric: Metric, lang: str) -> str:

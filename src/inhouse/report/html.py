@@ -20,11 +20,11 @@ from inhouse import __version__
 from inhouse.core.records import Finding, Scalar, Side
 from inhouse.report.charts import Chart, charts_of, over_time
 from inhouse.report.document import Document, gather
-from inhouse.report.figures import circumstances, in_words, measured_in, name_of, quantity, scale, unit_word
+from inhouse.report.figures import circumstances, in_words, method_of, name_of, quantity
 from inhouse.report.files import write_whole
 from inhouse.report.language import moment, word
 from inhouse.report.message import Rendered, fill, render
-from inhouse.report.tables import Table, key_figures, pivot, tables
+from inhouse.report.tables import Table, heading, key_figures, pivot, tables
 from inhouse.store.repository import Store
 
 _OVER_TIME = ("cpu_percent", "rss_bytes", "gpu_percent")
@@ -124,25 +124,14 @@ def _engine(lang: str) -> Environment:
         duration=duration,
         words=lambda name, value: in_words(name, value, lang),
         quantity=lambda metric, largest=None: quantity(metric, lang, largest=largest),
-        name_of=lambda metric: name_of(metric, lang),
+        name_of=lambda metric, with_stat=True: name_of(metric, lang, with_stat=with_stat),
+        run_name=lambda run: word(lang, f"part.{run.config.get('name')}", word(lang, f"kind.{run.kind}", run.kind)),
         circumstances=lambda metric: circumstances(metric, lang),
-        column=lambda table, index: _column(table, index, lang),
-        title_of=lambda name, value=None: word(lang, f"metric.{name}", name),
+        column=lambda table, index: heading(table, index, lang),
+        method_of=lambda metric: method_of(metric, lang),
     )
     engine.filters.update(prose=_prose, short=lambda run_id: run_id[:10], json=_json)
     return engine
-
-
-def _column(table: Table, index: int, lang: str) -> dict[str, Any]:
-    """A table column's heading and the value that its unit is chosen by."""
-    metrics = [row.cells[index].metric for row in table.rows if row.cells[index] is not None]  # type: ignore[union-attr]
-    largest = max(metrics, key=lambda metric: abs(metric.value))
-    return {
-        "name": name_of(metrics[0], lang),
-        "unit": unit_word(scale(largest.value, measured_in(largest))[1], lang),
-        "largest": largest.value,
-        "predicted": any(metric.predicted for metric in metrics),
-    }
 
 
 def _prose(text: str) -> Markup:

@@ -1,6 +1,6 @@
 """The tables that a report draws and prints: which figures of which runs stand beside each other.
 
-Looks metrics up by name and label, over all runs of a study; knows no language and no chart.
+Looks metrics up by name and label, over all runs of a study; knows no chart.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from inhouse.core.records import Evidence, Metric, Run, Scalar
 from inhouse.report.document import Document, RunRecord
+from inhouse.report.figures import measured_in, name_of, scale, unit_word
+from inhouse.report.language import word
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,30 @@ def download(document: Document) -> Table | None:
         return (metric.labels.get("model") or record.run.model,)
 
     return _table("download", ("model",), columns, _cells(document, columns, key))
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A column's name and unit in a language; `largest` is the value that its unit was chosen by."""
+
+    name: str
+    unit: str
+    largest: float
+    predicted: bool
+
+
+def heading(table: Table, index: int, lang: str) -> Heading:
+    """The heading of a table's column: all its cells share a unit."""
+    metrics = [cell.metric for row in table.rows if (cell := row.cells[index]) is not None]
+    largest = max(metrics, key=lambda metric: abs(metric.value))
+    column = table.columns[index]
+    return Heading(
+        # A cold start's columns are its parts; the table's title says what they are parts of.
+        name=word(lang, f"part.{column.value}") if column.metric == "cold_start_s" else name_of(metrics[0], lang),
+        unit=unit_word(scale(largest.value, measured_in(largest))[1], lang),
+        largest=largest.value,
+        predicted=any(metric.predicted for metric in metrics),
+    )
 
 
 @dataclass(frozen=True, slots=True)
