@@ -80,16 +80,15 @@ async def run_memory(
                 measured = await _fill(engine, store, run, model, writer, length, labels)
             finally:
                 await engine.close()
+            how = "predicted: weights, KV cache and buffers from the model's layout"
+            predicted = float(estimate.total_bytes)
             store.add_metrics(
                 run.id,
                 [
-                    Metric("memory_measured_bytes", measured, "bytes", labels, method="measured: largest resident memory"),
-                    Metric(
-                        "memory_estimate_bytes", float(estimate.total_bytes), "bytes", labels, predicted=True,
-                        method="predicted: weights, KV cache and buffers from the model's layout",
-                    ),
+                    Metric("memory_measured_bytes", measured, "bytes", labels, method="measured: peak RSS"),
+                    Metric("memory_estimate_bytes", predicted, "bytes", labels, method=how, predicted=True),
                 ],
-            )  # fmt: skip
+            )
         if on_progress is not None:
             on_progress(len(points), len(points))
     return store.get_run(run.id)
