@@ -220,7 +220,7 @@ def _warnings(a: Run, b: Run) -> Iterator[str]:
         yield "A and B are the same run"
     if a.kind != b.kind:
         yield f"A is a run of kind {a.kind}, B of kind {b.kind}"
-    for run, name in ((a, "A"), (b, "bytes")):
+    for run, name in ((a, "A"), (b, "B")):
         if run.status is not RunStatus.DONE:
             yield f"{name} is {run.status.value}, so parts of it are missing"
     if a.model != b.model:
