@@ -22,6 +22,7 @@ _SUFFIXES = {
     "s": "s",
 }
 _ALIASES = {"B": "bytes", "B/s": "bytes/s", "%": "percent", "seconds": "s", "x": "ratio", "count": "", "1": ""}
+_NO_BREAK = "\u00a0"  # a number and its unit stay on one line
 _COUNTED = ("", "tokens", "requests", "B")
 
 
@@ -43,7 +44,8 @@ def in_words(name: str, value: Scalar, lang: str) -> str:
     if unit == "s" and round(value) >= 60:
         return _long_duration(value, lang)
     factor, sign = scale(value, unit)
-    return word(lang, f"unit.{sign}.words", "{value}").replace("{value}", number(value * factor, lang))
+    said = word(lang, f"unit.{sign}.words", "{value}").replace("{value}", number(value * factor, lang))
+    return said.replace(" ", _NO_BREAK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Quantity:
     @property
     def text(self) -> str:
         """Number and unit; a unit in Hangul and the percent sign stand close."""
-        close = self.unit[:1] == "%" or "가" <= self.unit[:1] <= "힣"
-        return f"{self.number}{'' if close else ' '}{self.unit}".rstrip()
+        close = not self.unit or self.unit[0] == "%" or "가" <= self.unit[0] <= "힣"
+        return f"{self.number}{'' if close else _NO_BREAK}{self.unit}"
 
 
 def quantity(metric: Metric, lang: str, *, largest: float | None = None) -> Quantity:
@@ -122,10 +124,9 @@ def name_of(metric: Metric, lang: str, *, with_stat: bool = True) -> str:
 
 
 def method_of(metric: Metric, lang: str) -> str:
-    """How a metric came to be; a prediction is called one first of all."""
+    """How a metric came to be; that a prediction is one, every view says apart."""
     how = metric.method.removeprefix("predicted:").strip() if metric.predicted else metric.method
-    said = word(lang, f"method.{how}", how)
-    return f"{word(lang, 'ui.predicted')}: {said}" if metric.predicted else said
+    return word(lang, f"method.{how}", how)
 
 
 def circumstances(metric: Metric, lang: str) -> str:

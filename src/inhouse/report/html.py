@@ -30,7 +30,7 @@ from inhouse.store.repository import Store
 _OVER_TIME = ("cpu_percent", "rss_bytes", "gpu_percent")
 _CHARTS: Mapping[Side, tuple[str, ...]] = {
     Side.TECHNICAL: ("latency_by_prompt", "memory_by_context"),
-    Side.OPERATIONAL: ("ttft_by_streams", "throughput_by_streams", "cold_start_parts", *_OVER_TIME),
+    Side.OPERATIONAL: ("ttft_by_streams", "throughput_by_streams", *_OVER_TIME, "cold_start_parts"),
     Side.BUSINESS: (),
 }
 # Stand for the tags around a filled-in figure until the text around them is escaped.

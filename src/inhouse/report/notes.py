@@ -160,7 +160,7 @@ def _evidence(findings: Iterable[Finding], lang: str) -> list[str]:
             q.text,
             q.interval,
             str(q.n or ""),
-            method_of(item.metric, lang),
+            (f"{word(lang, 'ui.predicted')}: " if q.predicted else "") + method_of(item.metric, lang),
             item.run_id[:10],
         ]
     return _grid(head, rows.values())
