@@ -156,7 +156,7 @@ class OllamaEngine:
         """See `Engine.loaded`; the processes are found where the server runs on this machine, in a container too."""
         found = []
         for entry in await self._running():
-            blob = await self._blob(entry) if is_loopback(self._http.base_url) else None
+            blob = await self._blob(entry)
             pids, rss_bytes = await asyncio.to_thread(_processes_of, blob) if blob else ((), None)
             with wire.readable("/api/ps"):
                 found.append(wire.read_loaded(entry, pids, rss_bytes))
@@ -189,7 +189,7 @@ class OllamaEngine:
         except EngineError as error:
             return Health(ok=False, detail=str(error))
         version = str(answer.get("version") or "")
-        return Health(ok=True, version=version or None)
+        return Health(ok=True, version=version or None, detail=wire.warn_of_version(version))
 
     async def close(self) -> None:
         """See `Engine.close`; the server goes on."""
@@ -203,6 +203,7 @@ class OllamaEngine:
         ChecksumMismatch. A registry without TLS is used only where the name says http://.
         """
         body = {"model": model, "stream": True, "insecure": model.startswith("http://")}
+        status = ""
         with self._explained(model):
             async with self._patient.stream("/api/pull", body) as content:
                 async for _, lines in ndjson(content):
@@ -212,11 +213,10 @@ class OllamaEngine:
                             raise failed_pull(model, str(part["error"]))
                         status = str(part.get("status") or "")
                         yield PullProgress(status, part.get("completed"), part.get("total"), part.get("digest"))
-                        if status == "success":
-                            return
-        raise EngineProtocolError(
-            f"Ollama ended the download of {model} without saying that it is done", do="Pull it again: it goes on"
-        )
+        if status != "success":
+            raise EngineProtocolError(
+                f"Ollama ended the download of {model} without saying that it is done", do="Pull it again: it goes on"
+            )
 
     async def _call(
         self,
@@ -245,7 +245,9 @@ class OllamaEngine:
         return self._tools[model]
 
     async def _blob(self, entry: Mapping[str, Any]) -> str | None:
-        """File name of a loaded model's weights, asked for once."""
+        """File name of a loaded model's weights, asked for once; None where the server runs elsewhere."""
+        if not is_loopback(self._http.base_url):
+            return None
         digest = str(entry.get("digest"))
         if digest not in self._blobs:
             try:

@@ -5,6 +5,7 @@ Pure functions; nothing here knows how bytes travel.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -254,6 +255,14 @@ def check_window(request: ChatRequest, usage: UsageEvent) -> None:
             f"The prompt fills the context window of {request.context} tokens, and may have been cut to fit",
             do="Shorten it, ask for a larger context, or update Ollama to 0.12.6 or later, which refuses it",
         )
+
+
+def warn_of_version(version: str) -> str:
+    """What is to be known of a server of that version; empty for those that do what we ask."""
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if numbers and (0, 0, 0) < tuple(map(int, numbers.groups())) < (0, 12, 6):
+        return f"Ollama {version} drops the beginning of long prompts in silence; update it to 0.12.6 or later"
+    return ""
 
 
 def same_model(one: str, other: str) -> bool:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import contract_requests
+import ollama_requests
 import pytest
 import pytest_asyncio
+from ollama_replay import replaying
 
 from inhouse.core.errors import EngineError, UnknownModel
 from inhouse.engines.base import Engine
 from inhouse.engines.embedded import EmbeddedEngine
 from inhouse.engines.http import HttpClient
 from inhouse.engines.launch import LaunchSpec
+from inhouse.engines.ollama import OllamaEngine
 from inhouse.engines.openai_compatible import OpenAICompatibleEngine
 from inhouse.engines.recorded import Recorder, Replayer
 
@@ -29,12 +32,14 @@ class Subject:
 
     `generating`: whether its server generates something now; None where there is no server to ask.
     `missing`: a model that it does not have; None where the server answers for any name.
+    `embedder`: the model to embed with, where it is another.
     """
 
     engine: Engine
     model: str
     generating: Callable[[], Awaitable[bool]] | None = None
     missing: str | None = None
+    embedder: str | None = None
 
 
 @asynccontextmanager
@@ -90,7 +95,20 @@ async def recorded(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Subject]:
     yield Subject(Replayer(path), TINY)
 
 
-ENGINES = {"embedded": embedded, "openai": openai, "recorded": recorded}
+@asynccontextmanager
+async def ollama(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Subject]:
+    """A real Ollama's answers to these very requests, replayed over HTTP (record_ollama.py made them)."""
+    async with replaying() as server:
+        engine = OllamaEngine(server.url)
+
+        async def generating() -> bool:
+            return server.generating > 0
+
+        yield Subject(engine, TINY, generating, ollama_requests.MISSING, ollama_requests.EMBEDDER)
+        await engine.close()
+
+
+ENGINES = {"embedded": embedded, "openai": openai, "ollama": ollama, "recorded": recorded}
 
 
 @pytest_asyncio.fixture(params=ENGINES, scope="module", loop_scope="module")

@@ -180,7 +180,8 @@ async def test_log_probabilities_come_with_their_text(subject):
 async def test_embeddings_are_one_vector_a_text_alike_for_like_texts(subject):
     if not subject.engine.capabilities.embeddings:
         pytest.skip("no embeddings")
-    first, other, again = (await subject.engine.embed(subject.model, requests.TEXTS)).vectors
+    model = subject.embedder or subject.model
+    first, other, again = (await subject.engine.embed(model, requests.TEXTS)).vectors
 
     assert len(first) == len(other) == len(again) > 100
     assert first == pytest.approx(again, abs=1e-3)
