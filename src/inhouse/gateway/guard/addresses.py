@@ -1,0 +1,122 @@
+"""Finds postal addresses: Korean (road and lot forms), American, British and other European ones.
+
+Works on the plain reading. Each is anchored on its number, then read outwards over a bounded stretch; a road
+name alone is no address: a region, a label or a flat must stand with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from inhouse.gateway.guard.verdict import Span
+
+_BEFORE, _AFTER = 48, 60
+
+# --- Korean -------------------------------------------------------------------------------------------------
+
+_ANCHOR = re.compile(r"[로길동리가읍면](?: ?지하| ?산)? ?[0-9]{1,4}(?![0-9])")
+_FLAT_ANCHOR = re.compile(r"[0-9]{1,4}동,? ?[0-9]{1,4}호")
+_PROVINCE = (
+    r"(?:서울|부산|대구|인천|광주|대전|울산|세종|경기|강원|충북|충남|전북|전남|경북|경남|제주|충청[남북]|전라[남북]|경상[남북])"
+    r"(?:특별자치시|특별자치도|특별시|광역시|도|시)?"
+)
+_REGION = rf"(?:{_PROVINCE} ?)?(?:[가-힣]{{1,5}}[시군] ?)?(?:[가-힣]{{1,5}}구 ?)?"
+_HEAD = re.compile(rf"({_REGION})((?:[가-힣]{{1,6}}[읍면동리] )?)([가-힣0-9·.]{{1,14}}[로길동리가읍면])$")
+_TAIL = re.compile(
+    r"(?: ?지하| ?산)? ?[0-9]{1,4}(?:-[0-9]{1,4})?"
+    r"(?:(?:번|가)?길 ?[0-9]{1,4}(?:-[0-9]{1,4})?)?(?:가 [0-9]{1,4}(?:-[0-9]{1,4})?)?(?:번지)?(?:,? ?\([가-힣0-9A-Za-z ,]{1,30}\))?"
+    r"(?:,? ?[가-힣A-Za-z0-9]{1,14}(?:아파트|빌딩|타워|빌라|오피스텔|맨션|연립|주택|센터|하이츠|파크|캐슬|자이|래미안|힐스테이트|푸르지오|더샵|아이파크|상가))?"
+    r"(?:,? ?[0-9A-Za-z]{1,4}동(?![가-힣]))?(?:,? ?(?:지하 ?)?[0-9B]{1,3}층)?(?:,? ?[0-9A-Za-z]{1,5}호)?(?: ?\([가-힣0-9 ,]{1,20}\))?"
+)
+_NOT_A_ROAD = re.compile(r"(?:으로|대로는|[시도군구]로|서로|별로|새로|바로|주로|경로|진로|회로|도로|통로|선로|항로|따로|그대로|활동|행동|자동|운동|이동|변동|관리|정리|처리|수리|거리|추가|증가|평가|평균|가|화면|장면|측면|반면|하면|되면)$")
+_KOREAN_LABEL = re.compile(r"(?:주소|거주|사는|살고|살아|배송|자택|본적|소재지|등본|이사|받는 ?곳|보내실 ?곳|위치|수령지|주거지|집은|방문)[^\n]{0,14}$")
+_FLAT = re.compile(r"(?:[0-9A-Za-z]{1,4}동|[0-9B]{1,3}층|[0-9A-Za-z]{1,5}호)")
+
+# --- English and European -----------------------------------------------------------------------------------
+
+_NUMBER = re.compile(r"[0-9]{1,6}(?![0-9])")
+_STREET = (
+    r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Ter|Highway|Hwy|Parkway|Pkwy|"
+    r"Square|Sq|Circle|Cir|Close|Crescent|Cres|Gardens|Row|Mews|Loop|Trail|Trl|Alley|Plaza|Pike|Walk|Grove|Hill|Park|Broadway|Quay|Ridge|"
+    r"Vista|Path|Run|Pass|Bend|Cove|Creek|Heights|Hollow|Landing|Manor|Meadow|Point|Turnpike|Valley|View|Green|Parade|Rise|Wharf)"
+)
+_WORD = r"(?:[A-ZÀ-Þ][\w'’.\-]{0,24}|[1-9][0-9]{0,2}(?:st|nd|rd|th)|of|the|de|la|du|des|van|der)"
+_UNIT = r"(?:,? ?(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|Room|Rm|Building|Bldg|P\.?O\.? Box|#)\.? ?#?[A-Z]?[0-9]{0,5}[A-Z]?)?"
+_CITY = rf"(?:[,\n]{{1,2}} ?{_WORD}(?: {_WORD}){{0,3}})?(?:,? ?\n? ?(?:[A-Z]{{2}}|[A-Z][a-z]{{3,12}}))?(?:,? [0-9]{{5}}(?:-[0-9]{{4}})?|,? ?\n? ?[A-Z]{{1,2}}[0-9][A-Z0-9]? [0-9][A-Z]{{2}})?"
+_AMERICAN = re.compile(
+    rf"[0-9]{{1,6}}[A-Za-z]?,? (?:[NSEW]\.? |North |South |East |West )?(?:{_WORD} ){{0,4}}{_STREET}\b\.?(?: (?:NE|NW|SE|SW|[NSEW])\b)?{_UNIT}{_CITY}"
+)
+_GERMANIC = re.compile(rf"[0-9]{{1,4}} ?{_WORD}|x")
+_EUROPEAN = re.compile(
+    r"(?:[A-ZÀ-Þ][\w\-]{1,24}(?:stra(?:ss|ß)e|gasse|weg|platz|allee|damm|ufer|ring|gatan|vägen|vegen|veien|gata|katu|tie|tänav|laan|straat|plein|"
+    r"ulica|gade|vej|vegur|utca)|(?:Rue|Via|Calle|Avenida|Rua|Piazza|Viale|Corso|Avenue|Boulevard|Plaza|ul\.|Ulica|Strada|Largo|Paseo|Quai)"
+    r"(?: (?:de|du|des|della|del|la|le|dei|da|do|d')){0,2}(?: [A-ZÀ-Þ][\w'’\-]{1,20}){1,3}),? [0-9]{1,4}[A-Za-z]?"
+    rf"(?:,? [0-9]{{4,5}}(?:[ \-][0-9A-Z]{{2,3}})? {_WORD}(?: {_WORD}){{0,2}})?"
+)
+_PO_BOX = re.compile(r"(?:P\.? ?O\.? ?Box|PSC|Unit|CMR) [0-9]{1,6}(?:,? (?:Box|APO|FPO|DPO)[ A-Z0-9]{0,14})?")
+_BOX_WORDS = ("Box", "PSC", "CMR")
+_STATE_ZIP = re.compile(
+    r"[A-Z][A-Za-z.'\-]{1,20}(?: [A-Z][A-Za-z.'\-]{1,20}){0,2},? (?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|"
+    r"N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]),? [0-9]{5}(?:-[0-9]{4})?(?![0-9])"
+)
+_LABEL = re.compile(
+    r"(?:address(?:es)?(?: (?:is|of [^\n:,]{2,40} is|to|at|on file))?\s?[:=]?|\b(?:liv(?:e|es|ed|ing)|located|resid(?:e|es|ed|ing)|based|office|house|home) (?:at|in|on)|"
+    r"\b(?:ship(?:ped)?|deliver(?:ed)?|mail(?:ed)?|send|moved?|moving|relocat(?:ed|ing)|come) (?:it |them |this |the \w+ )?(?:to|over to)(?: my (?:house|home|office) at)?)\s",
+    re.IGNORECASE,
+)
+_LABELLED = re.compile(
+    rf"(?:[0-9]{{1,6}}[A-Za-z]?,? (?:{_WORD}[ ,]{{1,2}}){{1,5}}(?:[0-9]{{1,5}}[A-Za-z]?\b)?|(?:{_WORD} ){{1,4}}[0-9]{{1,5}}[A-Za-z]?\b)"
+    rf"{_UNIT}(?:[ ,\n]{{1,3}}(?:{_WORD}|[0-9]{{4,6}}(?:-[0-9]{{3,4}})?|[A-Z]{{2}})(?![A-Za-z'’])){{0,5}}"
+)
+
+
+def find_addresses(text: str) -> Iterator[Span]:
+    """Every span that reads as a postal address; claims may overlap (see personal_data)."""
+    yield from _korean(text)
+    if any("A" <= character <= "Z" for character in text):
+        yield from _western(text)
+
+
+def _korean(text: str) -> Iterator[Span]:
+    for anchor in _ANCHOR.finditer(text):
+        place = anchor.start() + 1  # after the last syllable of the road or district
+        window = text[max(0, place - _BEFORE) : place]
+        head = _HEAD.search(window)
+        tail = _TAIL.match(text, place, min(len(text), place + _AFTER))
+        if head is None or tail is None:
+            continue
+        region, district, road = head.groups()
+        start = place - len(window) + head.start()
+        labelled = _KOREAN_LABEL.search(text, max(0, start - 30), start) is not None
+        flat = _FLAT.search(tail[0]) is not None
+        lot = road[-1] in "동리가읍면"
+        if _NOT_A_ROAD.search(road) and not region:
+            continue
+        if (region.strip() and (district or not lot or len(region.split()) > 1 or "번지" in tail[0] or "-" in tail[0])) or labelled or (flat and not lot):
+            yield Span("address", start, tail.end(), 0.85, "Korean road or lot address")
+    for match in _FLAT_ANCHOR.finditer(text):
+        window = text[max(0, match.start() - _BEFORE) : match.start()]
+        head = re.search(rf"{_PROVINCE} (?:[가-힣0-9]{{1,10}} ){{1,4}}$|[가-힣0-9A-Za-z]{{2,14}} ?$", window)
+        start = match.start() - len(head[0]) if head else match.start()
+        yield Span("address", start, match.end(), 0.7, "building and flat")
+
+
+def _western(text: str) -> Iterator[Span]:
+    for number in _NUMBER.finditer(text):
+        if number.start() and text[number.start() - 1] in "0123456789.":
+            continue
+        match = _AMERICAN.match(text, number.start(), min(len(text), number.start() + 160))
+        if match is not None:
+            yield Span("address", *match.span(), 0.85, "number and street")
+    if any(word in text for word in _BOX_WORDS):
+        for match in _PO_BOX.finditer(text):
+            yield Span("address", *match.span(), 0.7, "post box")
+    for match in _EUROPEAN.finditer(text):
+        yield Span("address", *match.span(), 0.75, "European street and number")
+    for match in _STATE_ZIP.finditer(text):
+        yield Span("address", *match.span(), 0.75, "city, state and ZIP code")
+    for label in _LABEL.finditer(text):
+        match = _LABELLED.match(text, label.end(), min(len(text), label.end() + 120))
+        if match is not None:
+            yield Span("address", match.start(), match.start() + len(match[0].rstrip(" ,\n")), 0.65, "after a word for address")
