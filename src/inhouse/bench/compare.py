@@ -18,7 +18,7 @@ from inhouse.store.repository import Store
 
 Verdict = Literal["better", "worse", "within noise", "too few samples", "not tested"]
 
-RESAMPLES = 10_000
+RESAMPLES = 5_000
 _NEEDED = 5  # samples on each side under which nothing can be said
 _COMPARED = ("ttft_s", "tpot_s", "e2e_from_intended_s", "queue_s", "prefill_s")
 _ENVIRONMENT = (

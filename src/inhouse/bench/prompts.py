@@ -146,9 +146,12 @@ async def _count_words(engine: Engine, model: str, words: Sequence[str]) -> dict
 
 async def _prompt_tokens(engine: Engine, model: str, prompt: str) -> int:
     request = ChatRequest(model, (Message("user", prompt),), max_tokens=1, temperature=0.0)
+    tokens = 0
     async for event in engine.chat(request):
-        if isinstance(event, UsageEvent) and event.prompt_tokens:
-            return event.prompt_tokens
+        if isinstance(event, UsageEvent):
+            tokens = event.prompt_tokens or 0
+    if tokens:
+        return tokens
     raise BenchError(
         "The engine does not say how many tokens a prompt has",
         why="its answers carry no usage, so neither lengths nor speeds can be known",

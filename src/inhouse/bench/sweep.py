@@ -108,17 +108,20 @@ def _broken(sweep: Sweep, before: Level | None, level: Level) -> Reason | None:
 
 
 def _keeps_up(stage: StageSamples) -> bool:
-    """Whether no more requests were under way at the last arrival than half-way there, but for chance: the
-    number of arrivals in a stretch scatters by its root.
+    """Whether hardly more requests were under way at the last arrival than after the first quarter of the time.
+
+    A tenth of what arrived in between may pile up, and where arrivals are random as much again as their number
+    scatters by, which is its root.
     """
     due = sorted(sample.intended_start_s for sample in stage.samples)
-    last, half = due[-1], (due[0] + due[-1]) / 2
+    last, early = due[-1], due[0] + (due[-1] - due[0]) / 4
 
     def under_way(at: float) -> int:
         return sum(sample.intended_start_s <= at < sample.end_s for sample in stage.samples)
 
-    arrived = sum(at > half for at in due)
-    return under_way(last) - under_way(half) <= max(2.0, 2 * math.sqrt(arrived))
+    arrived = sum(at > early for at in due)
+    scatter = 1.5 * math.sqrt(arrived) if stage.labels.get("arrival") == "poisson" else 0.0
+    return under_way(last) - under_way(early) <= max(2.0, arrived / 10) + scatter
 
 
 def _load(stage: Stage) -> float:
