@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from subprocess import Popen
+from subprocess import PIPE, Popen
 
 import contract_requests
 import ollama_requests as requests
@@ -308,17 +310,26 @@ async def test_a_loaded_model_has_its_size_gpu_share_and_window(engine):
     assert model.context == 512
 
 
-async def test_the_process_that_holds_a_model_is_found_and_its_memory_read(engine):
+async def test_the_process_that_holds_a_model_is_found_and_its_memory_read(engine, tmp_path):
+    """Only a server's child counts: the other is what a killed server leaves behind."""
     modelfile = json.loads("".join(recorded("/api/show", {"model": requests.MODEL}).chunks))["modelfile"]
     blob = next(line for line in modelfile.splitlines() if line.startswith("FROM /")).rpartition("/")[2]
-    command = [sys.executable, "-c", "import time; time.sleep(60)", "--model", f"/models/blobs/{blob}"]
-    with Popen(command) as runner:
+    runner = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", "--model", f"/blobs/{blob}"]
+    server = tmp_path / "ollama"
+    server.write_text('#!/bin/sh\n"$@" &\necho $!\nwait\n')
+    server.chmod(0o755)
+    with Popen([server, *runner], stdout=PIPE, text=True) as parent, Popen(runner, stdout=PIPE) as orphan:
+        child = int(parent.stdout.readline())
+        parent.stdout.readline()
+        orphan.stdout.readline()
         try:
             (model,) = await engine.loaded()
         finally:
-            runner.kill()
+            os.kill(child, signal.SIGKILL)
+            orphan.kill()
 
-    assert runner.pid in model.pids
+    assert child in model.pids
+    assert orphan.pid not in model.pids
     assert model.rss_bytes > 1_000_000
 
 

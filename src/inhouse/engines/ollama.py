@@ -278,11 +278,16 @@ class OllamaEngine:
 
 
 def _processes_of(blob: str) -> tuple[tuple[int, ...], int | None]:
-    """Ids and memory of the processes that were started with that file of weights: Ollama's runners."""
+    """Ids and memory of Ollama's runners that were started with that file of weights.
+
+    A runner outlives a server that was killed, and then holds memory that no server knows of: it does not count.
+    """
     pids, rss_bytes = [], 0
-    for process in psutil.process_iter(["cmdline", "memory_info"]):
-        arguments = process.info["cmdline"] or ()
-        if process.info["memory_info"] and any(argument.endswith(blob) for argument in arguments):
-            pids.append(process.pid)
-            rss_bytes += process.info["memory_info"].rss
+    for process in psutil.process_iter(["cmdline"]):
+        if any(argument.endswith(blob) for argument in process.info["cmdline"] or ()):
+            with suppress(psutil.Error):  # it may end at any moment, or be another user's
+                parent = process.parent()
+                if parent is not None and "ollama" in parent.name().lower():
+                    rss_bytes += process.memory_info().rss
+                    pids.append(process.pid)
     return tuple(pids), rss_bytes if pids else None
