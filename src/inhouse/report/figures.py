@@ -5,6 +5,7 @@ A figure's unit is the suffix of its name (`ttft_p95_s`, `memory_bytes`) or its 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,10 +37,10 @@ def in_words(name: str, value: Scalar, lang: str) -> str:
 
     A text is said as the catalogue has it under `<name>.<value>` (an error's kind, a part's name), or as it is.
     """
-    if value is None:
-        return "–"
     if isinstance(value, (str, bool)):
         return word(lang, f"{name}.{value}", str(value))
+    if value is None or not math.isfinite(value):
+        return "–"
     unit = unit_of(name)
     if unit == "s" and round(value) >= 60:
         return _long_duration(value, lang)

@@ -38,7 +38,7 @@ TOPICS: Mapping[int, tuple[Topic, ...]] = {
         Topic("prompt-length", ("prefill",), ("prompt_length",)),
         Topic(
             "concurrency",
-            ("ttft_under_load", "decode_per_user", "knee", "capacity_day", "cpu_load"),
+            ("ttft_under_load", "decode_per_user", "knee", "no_knee", "capacity_day", "cpu_load"),
             ("concurrency",),
         ),
         Topic("memory-issue", ("memory", "memory_growth"), ("memory",)),
@@ -105,7 +105,7 @@ def note(
     steps = list(dict.fromkeys(rendered.do for rendered in said if rendered.do))
     if steps:
         lines += ["", f"## {t('note.do')}", "", *(f"- {_escape(step)}" for step in steps)]
-    lines += ["", f"## {t('note.again')}", "", "```sh", *document.commands, "```", ""]
+    lines += ["", f"## {t('note.again')}", "", "```sh", *_on_one_line(document.commands), "```", ""]
     return "\n".join(lines)
 
 
@@ -187,6 +187,11 @@ def _machine(document: Document, lang: str) -> str:
         ", ".join(gpu.name for gpu in environment.gpus) or word(lang, "ui.no_gpu"),
     ]
     return ", ".join(parts)
+
+
+def _on_one_line(commands: Iterable[str]) -> list[str]:
+    """Commands that cannot close the block of code they stand in."""
+    return [" ".join(command.split()) for command in commands]
 
 
 def _plain(figure: str) -> str:
