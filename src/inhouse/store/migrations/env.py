@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from inhouse.store import gateway_tables as gateway_tables  # its tables join the others' metadata
 from inhouse.store.tables import metadata
 
 connection = context.config.attributes["connection"]
