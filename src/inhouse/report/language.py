@@ -11,16 +11,11 @@ from datetime import datetime
 from functools import lru_cache
 from importlib import resources
 
-from inhouse.core.errors import MissingExtra, UsageError
+from babel.dates import format_datetime
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 
-try:
-    from babel.dates import format_datetime
-    from babel.messages.pofile import read_po
-    from babel.numbers import format_decimal
-except ImportError as missing:  # pragma: no cover - depends on what is installed
-    raise MissingExtra(
-        "Reports cannot be written here", why=str(missing), do="Install the extra: pip install 'inhouse[report]'"
-    ) from None
+from inhouse.core.errors import UsageError
 
 LANGUAGES = ("ko", "en")
 
