@@ -35,7 +35,7 @@ _FLAT = re.compile(r"(?:[0-9A-Za-z]{1,4}동|[0-9B]{1,3}층|[0-9A-Za-z]{1,5}호)"
 
 # --- English and European -----------------------------------------------------------------------------------
 
-_NUMBER = re.compile(r"[0-9]{1,6}(?![0-9])")
+_NUMBER = re.compile(r"[0-9]{1,6}[A-Za-z]?,? (?=[A-ZÀ-Þ1-9])")
 _STREET = (
     r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Ter|Highway|Hwy|Parkway|Pkwy|"
     r"Square|Sq|Circle|Cir|Close|Crescent|Cres|Gardens|Row|Mews|Loop|Trail|Trl|Alley|Plaza|Pike|Walk|Grove|Hill|Park|Broadway|Quay|Ridge|"
@@ -47,9 +47,8 @@ _CITY = rf"(?:[,\n]{{1,2}} ?{_WORD}(?: {_WORD}){{0,3}})?(?:,? ?\n? ?(?:[A-Z]{{2}
 _AMERICAN = re.compile(
     rf"[0-9]{{1,6}}[A-Za-z]?,? (?:[NSEW]\.? |North |South |East |West )?(?:{_WORD} ){{0,4}}{_STREET}\b\.?(?: (?:NE|NW|SE|SW|[NSEW])\b)?{_UNIT}{_CITY}"
 )
-_GERMANIC = re.compile(rf"[0-9]{{1,4}} ?{_WORD}|x")
 _EUROPEAN = re.compile(
-    r"(?:[A-ZÀ-Þ][\w\-]{1,24}(?:stra(?:ss|ß)e|gasse|weg|platz|allee|damm|ufer|ring|gatan|vägen|vegen|veien|gata|katu|tie|tänav|laan|straat|plein|"
+    r"(?:[A-ZÀ-Þ][\w\-]{1,24}(?:stra(?:ss|ß)e|gasse|weg|platz|allee|damm|ufer|gatan|vägen|vegen|veien|gata|katu|tie|tänav|laan|straat|plein|"
     r"ulica|gade|vej|vegur|utca)|(?:Rue|Via|Calle|Avenida|Rua|Piazza|Viale|Corso|Avenue|Boulevard|Plaza|ul\.|Ulica|Strada|Largo|Paseo|Quai)"
     r"(?: (?:de|du|des|della|del|la|le|dei|da|do|d')){0,2}(?: [A-ZÀ-Þ][\w'’\-]{1,20}){1,3}),? [0-9]{1,4}[A-Za-z]?"
     rf"(?:,? [0-9]{{4,5}}(?:[ \-][0-9A-Z]{{2,3}})? {_WORD}(?: {_WORD}){{0,2}})?"
@@ -60,22 +59,26 @@ _STATE_ZIP = re.compile(
     r"[A-Z][A-Za-z.'\-]{1,20}(?: [A-Z][A-Za-z.'\-]{1,20}){0,2},? (?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|"
     r"N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]),? [0-9]{5}(?:-[0-9]{4})?(?![0-9])"
 )
+_UNIT_ANCHOR = re.compile(r"(?:Apt|Apartment|Suite|Ste|Flat|apt|suite)\.? #?[0-9]{1,5}[A-Za-z]?(?![0-9])")
+_ANY = r"[^\W\d_][\w'’.\-]{0,24}"
+_BEFORE_UNIT = re.compile(rf"(?:[0-9]{{1,6}}[A-Za-z]?,?\s{{1,3}}){{0,2}}(?:{_ANY}\s){{0,4}}{_ANY},?\s(?:[0-9]{{1,5}}[A-Za-z]?\.?,?\s{{1,3}})?$|[0-9]{{1,6}}\s(?:{_ANY}\s){{1,4}}$")
+_AFTER_UNIT = re.compile(rf"(?:\s{{0,2}}[,\n]\s{{0,6}}{_ANY}(?: {_ANY}|, [A-Z]{{2}}){{0,2}}){{0,3}}(?:\s{{1,4}}[0-9]{{4,6}}(?:-[0-9]{{3,4}})?(?![0-9]))?")
 _LABEL = re.compile(
-    r"(?:address(?:es)?(?: (?:is|of [^\n:,]{2,40} is|to|at|on file))?\s?[:=]?|\b(?:liv(?:e|es|ed|ing)|located|resid(?:e|es|ed|ing)|based|office|house|home) (?:at|in|on)|"
-    r"\b(?:ship(?:ped)?|deliver(?:ed)?|mail(?:ed)?|send|moved?|moving|relocat(?:ed|ing)|come) (?:it |them |this |the \w+ )?(?:to|over to)(?: my (?:house|home|office) at)?)\s",
-    re.IGNORECASE,
+    r"(?:address(?:es)?(?: (?:is|of [^\n:,]{2,40} is|to|at|on file))?\s?[:=]?|(?:liv(?:e|es|ed|ing)|located|resid(?:e|es|ed|ing)|based|office|house|home|office is|restaurant is|shop is|store is|you off|branch is) (?:at|in|on)|"
+    r"(?:ship(?:ped)?|deliver(?:ed)?|mail(?:ed)?|moved?|moving|relocat(?:ed|ing)|sent) (?:it |them |this )?to(?: my (?:house|home|office) at)?\??)\s{1,3}"
 )
 _LABELLED = re.compile(
-    rf"(?:[0-9]{{1,6}}[A-Za-z]?,? (?:{_WORD}[ ,]{{1,2}}){{1,5}}(?:[0-9]{{1,5}}[A-Za-z]?\b)?|(?:{_WORD} ){{1,4}}[0-9]{{1,5}}[A-Za-z]?\b)"
+    rf"(?:[0-9]{{1,6}}[A-Za-z]?,? ){{1,2}}(?:{_ANY}[ ,]{{1,2}}){{1,5}}(?:[0-9]{{1,5}}[A-Za-z]?\b)?|(?:{_WORD} ){{1,4}}[0-9]{{1,5}}[A-Za-z]?\b"
     rf"{_UNIT}(?:[ ,\n]{{1,3}}(?:{_WORD}|[0-9]{{4,6}}(?:-[0-9]{{3,4}})?|[A-Z]{{2}})(?![A-Za-z'’])){{0,5}}"
 )
+_COUNTED = re.compile(r"[0-9]+ (?:days?|weeks?|months?|years?|hours?|minutes?|different|people|countries|cities|locations|times|percent|items?|users?|of|or|and|to|a|the|more|other|new)\b")
 
 
-def find_addresses(text: str) -> Iterator[Span]:
+def find_addresses(text: str, low: str) -> Iterator[Span]:
     """Every span that reads as a postal address; claims may overlap (see personal_data)."""
     yield from _korean(text)
-    if any("A" <= character <= "Z" for character in text):
-        yield from _western(text)
+    if low != text or "apt" in low or "address" in low:
+        yield from _western(text, low)
 
 
 def _korean(text: str) -> Iterator[Span]:
@@ -102,9 +105,9 @@ def _korean(text: str) -> Iterator[Span]:
         yield Span("address", start, match.end(), 0.7, "building and flat")
 
 
-def _western(text: str) -> Iterator[Span]:
+def _western(text: str, low: str) -> Iterator[Span]:
     for number in _NUMBER.finditer(text):
-        if number.start() and text[number.start() - 1] in "0123456789.":
+        if number.start() and text[number.start() - 1] in "0123456789.-":
             continue
         match = _AMERICAN.match(text, number.start(), min(len(text), number.start() + 160))
         if match is not None:
@@ -116,7 +119,11 @@ def _western(text: str) -> Iterator[Span]:
         yield Span("address", *match.span(), 0.75, "European street and number")
     for match in _STATE_ZIP.finditer(text):
         yield Span("address", *match.span(), 0.75, "city, state and ZIP code")
-    for label in _LABEL.finditer(text):
-        match = _LABELLED.match(text, label.end(), min(len(text), label.end() + 120))
-        if match is not None:
+    for unit in _UNIT_ANCHOR.finditer(text):
+        head = _BEFORE_UNIT.search(text, max(0, unit.start() - 60), unit.start())
+        tail = _AFTER_UNIT.match(text, unit.end(), unit.end() + 80)
+        yield Span("address", head.start() if head else unit.start(), tail.end() if tail else unit.end(), 0.7, "flat or suite")
+    for label in _LABEL.finditer(low):
+        match = _LABELLED.match(text, label.end(), label.end() + 120)
+        if match is not None and not _COUNTED.match(low, label.end()):
             yield Span("address", match.start(), match.start() + len(match[0].rstrip(" ,\n")), 0.65, "after a word for address")

@@ -84,7 +84,7 @@ def card_issuer_fits(digits: str) -> bool:
         return length == 15
     if two in (36, 38, 39) or 300 <= three <= 305 or three == 309:
         return 14 <= length <= 19
-    if 3528 <= four <= 3589:
+    if two == 35:
         return 16 <= length <= 19
     if four in (2131, 1800):
         return length == 15

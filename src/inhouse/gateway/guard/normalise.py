@@ -23,6 +23,8 @@ INVISIBLE = re.compile(f"[{_INVISIBLE}\U000e0000-\U000e007f\U000e0100-\U000e01ef
 # What can be left as it stands: ASCII, Hangul syllables and letters, CJK, the usual punctuation.
 _ODD = re.compile("[^\\x00-\\x7f가-힣ㄱ-ㅎㅏ-ㅣ一-鿿ぁ-ヿ·…“”‘’「」『』《》〈〉、。→←↑↓■□●○◆◇★☆※▶▷△▲▼℃€£¥₩°×÷±]")
 _JAMO = re.compile("[\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]")
+_SPECIAL = re.compile(f"{INVISIBLE.pattern}+|{_JAMO.pattern}+")
+_ASCII_LOWER = {code: code + 32 for code in range(65, 91)}
 _HYPHENS = "‐‑‒–—―−﹘﹣－⁃ー─━"
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
@@ -82,31 +84,30 @@ def plain(text: str) -> Plain:
 
 
 def _with_offsets(text: str) -> Plain:
-    characters: list[str] = []
+    pieces: list[str] = []
     starts: list[int] = []
-    index = 0
-    while index < len(text):
-        character = text[index]
-        if INVISIBLE.match(character):
-            index += 1
-            continue
-        if _JAMO.match(character):
-            end = index + 1
-            while end < len(text) and _JAMO.match(text[end]):
-                end += 1
-            composed = unicodedata.normalize("NFC", text[index:end])
-            # Each syllable took two or three letters: walk along its own decomposition.
-            at = index
-            for syllable in composed:
-                characters.append(syllable)
+    done = 0
+    for special in _SPECIAL.finditer(text):
+        start, end = special.span()
+        if start > done:
+            pieces.append(text[done:start])
+            starts.extend(range(done, start))
+        if _JAMO.match(special[0]):
+            at = start
+            for syllable in unicodedata.normalize("NFC", special[0]):
+                pieces.append(syllable)
                 starts.append(at)
                 at += len(unicodedata.normalize("NFD", syllable))
-            index = end
-            continue
-        characters.append(_FORMS.get(ord(character), character))
-        starts.append(index)
-        index += 1
-    return Plain("".join(characters), len(text), tuple(starts))
+        done = end
+    pieces.append(text[done:])
+    starts.extend(range(done, len(text)))
+    return Plain("".join(pieces).translate(_FORMS), len(text), tuple(starts))
+
+
+def lower(text: str) -> str:
+    """The text in lower case at the same positions (a few letters grow when lowered: then only ASCII is)."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.translate(_ASCII_LOWER)
 
 
 def fold(text: str) -> str:
@@ -114,4 +115,4 @@ def fold(text: str) -> str:
     reading = plain(text).text
     if not reading.isascii():
         reading = reading.translate(_LOOKALIKES)
-    return reading.lower()
+    return lower(reading)

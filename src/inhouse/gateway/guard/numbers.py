@@ -54,33 +54,27 @@ _DATE = re.compile(
 _ENGLISH_DATE = re.compile(
     r"(?:(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? (?:19|20)[0-9]{2}"
     r"|[0-9]{1,2}(?:st|nd|rd|th)? (?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?,? (?:19|20)[0-9]{2})",
-    re.IGNORECASE,
 )
 
 
-def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
-
-
-_RESIDENT_WORDS = _words(r"주민|외국인\s?등록|등록\s?번호|민번|생년월일|주번|resident|rrn|alien|foreigner|registration")
-_PHONE_WORDS = _words(
+_RESIDENT_WORDS = re.compile(r"주민|외국인\s?등록|등록\s?번호|민번|생년월일|주번|resident|rrn|alien|foreigner|registration")
+_PHONE_WORDS = re.compile(
     r"전화|연락처|휴대폰|핸드폰|휴대전화|휴대|핸폰|폰\s?번호|팩스|연락|문자|번호는|☎|📞|📱|\b(?:tele)?phone|\btel\b|\bmobile|\bcell\b|"
-    r"\bcall|\bcontact|\bfax|\bwhatsapp|\bdial|\btext(?:ed)? me|\breach (?:me|him|her|us)|\bsms\b|\bring me|\bHP\b|\bM\.P"
+    r"\bcall|\bcontact|\bfax|\bwhatsapp|\bdial|\btext(?:ed)? me|\breach (?:me|him|her|us)|\bsms\b|\bring me|\banswering at|\bmessages? to|\bregistered |\bhp\b|\bm\.p"
 )
-_CARD_WORDS = _words(r"카드|결제|card|credit|debit|visa|master|amex|payment|paid with|charge")
-_ACCOUNT_WORDS = _words(
-    r"계좌|예금주|입금|송금|이체|통장|은행|뱅크|농협|수협|신협|새마을금고|우체국|저축|\baccount|\bacct|\ba/c\b|\biban\b|\bdeposit|\bwire"
+_PHONE_AFTER = re.compile(r"[ \-(,]{0,2}(?:office|fax|mobile|cell|home|work|phone)\b")
+_CARD_WORDS = re.compile(r"카드|결제|card|\bcc\b|credit|debit|visa|master|amex|payment|paid with|charge")
+_BANKS = re.compile(
+    r"계좌|통장|국민|신한|우리|하나|농협|기업|카카오|토스|케이뱅크|새마을|우체국|수협|sc제일|제일은행|씨티|대구은행|부산은행|광주은행|"
+    r"전북은행|경남은행|제주은행|산업은행|신협|im뱅크|은행|뱅크|\bkb\b|\bibk\b|\bnh\b|\bkdb\b|account|acct|a/c"
 )
-_BANKS = _words(
-    r"계좌|통장|국민|신한|우리|하나|농협|기업|카카오|토스|케이뱅크|새마을|우체국|수협|SC제일|제일은행|씨티|대구은행|부산은행|광주은행|"
-    r"전북은행|경남은행|제주은행|산업은행|신협|iM뱅크|은행|뱅크|\bKB\b|\bIBK\b|\bNH\b|\bKDB\b|account|acct|a/c"
-)
-_BUSINESS_WORDS = _words(r"사업자|등록\s?번호|business (?:registration|reg)|\bBRN\b")
-_LICENCE_WORDS = _words(r"면허|licen[cs]e|driv")
-_SSN_WORDS = _words(r"\bssn\b|social security|\bsoc\.? sec")
-_ROUTING_WORDS = _words(r"\brouting|\baba\b|\brtn\b|\btransit")
-_BIRTH_WORDS = _words(r"생년월일|생일|출생|태어|\bborn\b|birth|\bdob\b|\bd\.o\.b")
-_NOT_A_PHONE = _words(
+_ACCOUNT_LABEL = re.compile(r"(?:계좌|account|acct|a/c)[^0-9\n]{0,24}$")
+_BUSINESS_WORDS = re.compile(r"사업자|등록\s?번호|business (?:registration|reg)|\bbrn\b")
+_LICENCE_WORDS = re.compile(r"면허|licen[cs]e|driv")
+_SSN_WORDS = re.compile(r"\bssn\b|social security|\bsoc\.? sec")
+_ROUTING_WORDS = re.compile(r"\brouting|\baba\b|\brtn\b|\btransit")
+_BIRTH_WORDS = re.compile(r"생년월일|생일|출생|태어|\bborn\b|birth|\bdob\b|\bd\.o\.b")
+_NOT_A_PHONE = re.compile(
     r"(?:주문|접수|송장|운송장|예약|계약|문서|사건|관리|제품|모델|시리얼|일련|티켓|결재|회원|사번|order|invoice|tracking|ticket|case|serial|"
     r"reference|ref|part|model|version|build|id|sku|isbn|issn|doi)\s?(?:번호|no|number|num|#)?\.?\s?(?:는|은|is)?\s?[:=#]?\s?$"
 )
@@ -89,21 +83,21 @@ _LICENCE_REGIONS = frozenset(f"{code:02}" for code in (*range(11, 27), 28))
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """The text about a run, for the words that say what a number is."""
+    """A run of digits in its text, and the words about it (`low`: the text in lower case)."""
 
     text: str
+    low: str
     start: int
     end: int
 
     def says(self, words: re.Pattern[str], start: int, end: int, *, before: int = 50, after: int = 16) -> bool:
-        head = self.text[max(0, start - before) : start]
-        return words.search(head) is not None or words.search(self.text[end : end + after]) is not None
+        return words.search(self.low[max(0, start - before) : start] + "\n" + self.low[end : end + after]) is not None
 
     def follows(self, words: re.Pattern[str], start: int, *, before: int = 40) -> bool:
-        return words.search(self.text[max(0, start - before) : start]) is not None
+        return words.search(self.low[max(0, start - before) : start]) is not None
 
 
-def find_numbers(text: str) -> Iterator[Span]:
+def find_numbers(text: str, low: str) -> Iterator[Span]:
     """Every span that some number rule makes a claim to; claims may overlap (see personal_data)."""
     for run in _RUN.finditer(text):
         start, end = run.span()
@@ -112,12 +106,12 @@ def find_numbers(text: str) -> Iterator[Span]:
         digits = sum(map(len, _DIGIT_RUN.findall(run[0])))
         if digits < 6:
             continue
-        around = _Around(text, start, end)
+        around = _Around(text, low, start, end)
         yield from _dates(around)
         if digits >= 7:
             yield from _claims(around, digits)
-    for match in _ENGLISH_DATE.finditer(text) if _BIRTH_WORDS.search(text) else ():
-        if _Around(text, *match.span()).follows(_BIRTH_WORDS, match.start(), before=30):
+    for match in _ENGLISH_DATE.finditer(low) if "birth" in low or "born" in low or "dob" in low or "d.o.b" in low else ():
+        if _Around(text, low, *match.span()).follows(_BIRTH_WORDS, match.start(), before=30):
             yield Span("birth_date", *match.span(), 0.8, "date after a word for birth")
 
 
@@ -174,7 +168,8 @@ def _phones(around: _Around, lead: int) -> Iterator[Span]:
         for match in pattern.finditer(text, start, end):
             if not around.follows(_NOT_A_PHONE, match.start(), before=24):
                 yield Span("phone", *_with_bracket(text, match), 0.85, rule)
-    if around.follows(_PHONE_WORDS, lead, before=30) and not around.follows(_NOT_A_PHONE, lead, before=24):
+    labelled = around.follows(_PHONE_WORDS, lead, before=30) or _PHONE_AFTER.match(around.low, end) is not None
+    if labelled and not around.follows(_NOT_A_PHONE, lead, before=24):
         piece = text[start:end].rstrip(" ().-/~")
         count = sum(character.isdigit() for character in piece)
         if 7 <= count <= 15 and not _DATE.fullmatch(piece):
@@ -221,9 +216,7 @@ def _cards(around: _Around) -> Iterator[Span]:
 
 def _accounts(around: _Around) -> Iterator[Span]:
     text = around.text
-    if not around.follows(_ACCOUNT_WORDS, around.start, before=60) and not _BANKS.search(
-        text[max(0, around.start - 30) : around.start]
-    ):
+    if not around.follows(_BANKS, around.start, before=60):
         return
     for match in _GROUPS.finditer(text, around.start, around.end):
         digits = sum(character.isdigit() for character in match[0])
@@ -233,7 +226,7 @@ def _accounts(around: _Around) -> Iterator[Span]:
         length = match.end() - match.start()
         near = around.follows(_BANKS, match.start(), before=30)
         if (10 <= length <= 14 and near) or (
-            6 <= length <= 17 and re.search(r"(?:계좌|account|acct|a/c)[^0-9\n]{0,24}$", text[max(0, match.start() - 34) : match.start()], re.I)
+            6 <= length <= 17 and around.follows(_ACCOUNT_LABEL, match.start(), before=34)
         ):
             yield Span("account", *match.span(), 0.65, "digits after a word for account or a bank")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from inhouse.gateway.guard.addresses import find_addresses
 from inhouse.gateway.guard.identifiers import find_identifiers
 from inhouse.gateway.guard.names import bare_names, find_names
-from inhouse.gateway.guard.normalise import Plain, plain
+from inhouse.gateway.guard.normalise import Plain, lower, plain
 from inhouse.gateway.guard.numbers import find_numbers
 from inhouse.gateway.guard.verdict import Span
 from inhouse.gateway.guard.written_digits import written_phones
@@ -19,8 +19,8 @@ from inhouse.gateway.guard.written_digits import written_phones
 PERSONAL_KINDS = (
     "resident_number",
     "foreigner_number",
-    "card",
     "iban",
+    "card",
     "ssn",
     "business_number",
     "driver_licence",
@@ -42,7 +42,7 @@ _RANK = {kind: rank for rank, kind in enumerate(PERSONAL_KINDS)}
 _BESIDE = 24
 _STRONG = frozenset({"resident_number", "foreigner_number", "card", "phone", "email", "account", "passport", "driver_licence", "birth_date"})
 
-_DETECTORS: tuple[tuple[frozenset[str], Callable[[str], Iterable[Span]]], ...] = (
+_DETECTORS: tuple[tuple[frozenset[str], Callable[[str, str], Iterable[Span]]], ...] = (
     (
         frozenset(
             "resident_number foreigner_number card ssn business_number driver_licence routing_number phone account birth_date ip_address".split()
@@ -50,7 +50,7 @@ _DETECTORS: tuple[tuple[frozenset[str], Callable[[str], Iterable[Span]]], ...] =
         find_numbers,
     ),
     (frozenset({"iban", "email", "passport", "driver_licence", "national_insurance", "ip_address"}), find_identifiers),
-    (frozenset({"phone"}), lambda text: [Span("phone", *span, 0.8, "written out") for span in written_phones(text)]),
+    (frozenset({"phone"}), lambda text, low: [Span("phone", *span, 0.8, "written out") for span in written_phones(text, low)]),
     (frozenset({"address"}), find_addresses),
     (frozenset({"name"}), find_names),
 )
@@ -59,12 +59,13 @@ _DETECTORS: tuple[tuple[frozenset[str], Callable[[str], Iterable[Span]]], ...] =
 def find_personal_data(text: str, kinds: Collection[str] = PERSONAL_KINDS) -> list[Span]:
     """The personal data of these kinds in the text, in order, none overlapping another."""
     reading = plain(text)
+    low = lower(reading.text)
     wanted = frozenset(kinds)
     claims = [
         span
         for may_find, detect in _DETECTORS
         if may_find & wanted
-        for span in detect(reading.text)
+        for span in detect(reading.text, low)
         if span.kind in wanted
     ]
     settled = _settle(claims)

@@ -13,13 +13,12 @@ _ENGLISH = {
 _KOREAN_RUN = re.compile("[공영0][0-9공영일이삼사오육륙칠팔구빵 \\-.,]{8,60}")
 _ENGLISH_RUN = re.compile(
     r"\b(?:(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|[0-9])[ ,\-]{1,2}){8,20}"
-    r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|[0-9])\b",
-    re.IGNORECASE,
+    r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|[0-9])\b"
 )
 _MOBILE = re.compile(r"01[016789][0-9]{7,8}")
 
 
-def written_phones(text: str) -> list[tuple[int, int]]:
+def written_phones(text: str, low: str) -> list[tuple[int, int]]:
     """Where a phone number is written out in words."""
     found = []
     for run in _KOREAN_RUN.finditer(text):
@@ -28,8 +27,10 @@ def written_phones(text: str) -> list[tuple[int, int]]:
         match = _MOBILE.match(digits)
         if match is not None and not all(text[index].isdigit() for index, _ in places):
             found.append((run.start(), places[match.end() - 1][0] + 1))
-    for run in _ENGLISH_RUN.finditer(text):
-        words = re.findall(r"[a-z]+|[0-9]", run[0].lower())
+    if sum(word in low for word in _ENGLISH) < 4:
+        return found
+    for run in _ENGLISH_RUN.finditer(low):
+        words = re.findall(r"[a-z]+|[0-9]", run[0])
         if sum(word in _ENGLISH for word in words) >= 5 and 9 <= len(words) <= 15:
             found.append(run.span())
     return found
