@@ -39,6 +39,8 @@ class CatalogueEntry:
     sources: tuple[ModelSource, ...]
     layout: GgufInfo | None = None
     notes: str = ""
+    reference: bool = False
+    """Known for comparison: never chosen by itself, unless it is here already."""
 
 
 def load_catalogue(data_dir: Path | None = None) -> dict[str, CatalogueEntry]:
@@ -123,6 +125,7 @@ def _entry(table: Mapping[str, Any]) -> CatalogueEntry:
         sources=tuple(_source(source, file, size, sha256) for source in table["source"]),
         layout=info,
         notes=str(table.get("notes", "")),
+        reference=bool(table.get("reference", False)),
     )
 
 
@@ -163,5 +166,6 @@ def _layout(table: Mapping[str, Any], entry: Mapping[str, Any]) -> GgufInfo:
     values.setdefault(
         "kv_values", values["layers"] * values["kv_heads"] * (values["head_dim_k"] + values["head_dim_v"])
     )
-    values.setdefault("decode_bytes", sum(values["bytes_by_type"].values()))
+    tied = 0 if values["output_bytes"] else values["embedding_bytes"]
+    values.setdefault("decode_bytes", sum(values["bytes_by_type"].values()) + tied)
     return GgufInfo(**values)

@@ -29,7 +29,6 @@ _KEPT_ARRAY = 1_024
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-# Tensor types whose rows the CPU backend may re-order into a second copy, by the types' names in ggml.
 _EMBEDDING = "token_embd.weight"
 _OUTPUT = "output.weight"
 
@@ -60,8 +59,9 @@ class GgufInfo:
     embedding_bytes: int
     output_bytes: int
     decode_bytes: int
+    embedding_type: str
     bytes_by_type: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of the layers' and output matrices by ggml type, the embedding table left out unless it is tied."""
+    """Bytes of everything but the embedding table by ggml type, the largest first."""
     tensors: int = 0
     experts: int = 0
     experts_used: int = 0
@@ -219,7 +219,7 @@ def _describe(path: Path, size: int, metadata: Mapping[str, Any], tensors: list[
 
     parameters = total = embedding_bytes = output_bytes = expert_bytes = 0
     by_type: Counter[str] = Counter()
-    vocab = 0
+    vocab, embedding_type = 0, ""
     for tensor in tensors:
         if tensor.type not in TENSOR_TYPES:
             raise _corrupt(path, f"tensor {tensor.name[:80]!r} has the type {tensor.type}, unknown to this reader")
@@ -242,8 +242,6 @@ def _describe(path: Path, size: int, metadata: Mapping[str, Any], tensors: list[
             by_type[TENSOR_TYPES[tensor.type].name] += nbytes
     if not tensors or not embedding_bytes:
         raise _corrupt(path, "it holds no token embedding, so it is no language model")
-    if not output_bytes:
-        by_type[embedding_type] += embedding_bytes
     idle_experts = expert_bytes * (experts - experts_used) // experts if 0 < experts_used <= experts else 0
     return GgufInfo(
         architecture=architecture,
@@ -262,7 +260,8 @@ def _describe(path: Path, size: int, metadata: Mapping[str, Any], tensors: list[
         tensor_bytes=total,
         embedding_bytes=embedding_bytes,
         output_bytes=output_bytes,
-        decode_bytes=sum(by_type.values()) - idle_experts,
+        decode_bytes=sum(by_type.values()) + (0 if output_bytes else embedding_bytes) - idle_experts,
+        embedding_type=embedding_type,
         bytes_by_type=dict(by_type.most_common()),
         tensors=len(tensors),
         experts=experts,
