@@ -50,6 +50,7 @@ class Caller:
     team_limits: KeyLimits = NO_LIMITS
     """Rates that all keys of its team share."""
     budget: Budget = NO_BUDGET
+    team_budget: Budget = NO_BUDGET
     priority: int = 0
     """In the queue: a higher one goes first."""
 

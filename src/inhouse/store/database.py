@@ -52,6 +52,23 @@ class Database:
         with self._errors(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
 
+    @property
+    def sqlite(self) -> bool:
+        """Whether it is SQLite; else it is PostgreSQL."""
+        return self._url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database that is not in memory."""
+        return Path(self._url.database) if self.sqlite and self._url.database not in (None, "", ":memory:") else None
+
+    def driver_connection(self) -> Any:
+        """A connection of the driver's own (no transaction begun), for one thread's hot path; the caller closes it."""
+        with self._errors():
+            pooled = self._engine.raw_connection()
+            pooled.detach()
+        return pooled.driver_connection
+
     def close(self) -> None:
         """Closes every connection."""
         self._engine.dispose()
