@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from inhouse.core.errors import RateLimited
 from inhouse.gateway.identity import NO_LIMITS, Caller, KeyLimits
@@ -22,7 +22,7 @@ BUSY_RETRY_S = 1.0
 # A bucket in debt by less than a billionth of a second is not over: rounding must not refuse a whole bucket's last.
 _FULL_S = WINDOW_S + 1e-9
 
-Headers = tuple[tuple[bytes, bytes], ...]
+Headers = list[tuple[bytes, bytes]]
 
 
 class Rate(NamedTuple):
@@ -45,24 +45,6 @@ class LimitState(NamedTuple):
 
 
 UNLIMITED = LimitState()
-
-
-class Limits(Protocol):
-    """What keeps the rates. Each `take` that returned is followed by one `settle`, however the request ends."""
-
-    async def take(self, caller: Caller, tokens: int) -> LimitState:
-        """Counts a request that will use about `tokens`; all of its limits or none.
-
-        A request for more tokens than a whole minute's waits for a full bucket and leaves it in debt.
-
-        Raises:
-            RateLimited: over a limit; says when to come back, and carries the headers.
-        """
-        ...
-
-    async def settle(self, caller: Caller, estimated: int, actual: int) -> None:
-        """The request has ended: its place is free, and `actual` tokens count in place of `estimated`."""
-        ...
 
 
 class Meter:
@@ -103,14 +85,18 @@ class Meter:
 
 
 class RateLimits:
-    """Limits of one process. `clock` counts seconds and never goes back."""
+    """Limits of one process; implements `base.Limits`. `clock` counts seconds and never goes back.
+
+    A caller's limits hold for all models together. A request for more tokens than a whole minute's waits for
+    a full bucket and leaves it in debt.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._keys: dict[str, Meter] = {}
         self._teams: dict[str, Meter] = {}
 
-    async def take(self, caller: Caller, tokens: int) -> LimitState:
+    async def take(self, caller: Caller, model: str, tokens: int) -> LimitState:
         """See `Limits.take`."""
         limits, team_limits = caller.limits, caller.team_limits
         if limits is NO_LIMITS and team_limits is NO_LIMITS:
@@ -127,7 +113,7 @@ class RateLimits:
             raise over_limit("team", *over, _state(caller, key, team, now))
         return _state(caller, key, team, now)
 
-    async def settle(self, caller: Caller, estimated: int, actual: int) -> None:
+    async def settle(self, caller: Caller, model: str, estimated: int, actual: int) -> None:
         """See `Limits.settle`."""
         key, team = self._meters(caller)
         if key is not None:
@@ -193,17 +179,17 @@ def over_limit(whose: str, what: str, limit: int, wait_s: float, state: LimitSta
     else:
         message = f"This {whose} may use {limit:,} {what} a minute"
         do = f"Come back in {wait_s:.1f} s, or ask an administrator for more"
-    return RateLimited(message, why="the limit is reached", do=do, retry_after_s=wait_s, headers=state.headers())
+    return RateLimited(message, why="the limit is reached", do=do, retry_after_s=wait_s, headers=tuple(state.headers()))
 
 
 def _headers(name: bytes, rate: Rate | None) -> Headers:
     if rate is None:
-        return ()
-    return (
+        return []
+    return [
         (b"x-ratelimit-limit-" + name, b"%d" % rate.limit),
         (b"x-ratelimit-remaining-" + name, b"%d" % rate.remaining),
         (b"x-ratelimit-reset-" + name, _duration(rate.reset_s)),
-    )
+    ]
 
 
 def _duration(seconds: float) -> bytes:
