@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     api_key: SecretStr = SecretStr("")
     ollama_url: str = "http://127.0.0.1:11434"
 
+    sources: str = ""
+    """Sources of model files to try, in order and separated by commas; empty: the catalogue's order."""
+    model_folder: Path | None = None
+    """A folder with model files (or the wheels that carry them), looked into before any source."""
+
     threads: int = Field(default=0, ge=0)
     """Threads of the embedded engine; 0: the machine's usable cores."""
     context: int = Field(default=0, ge=0)
