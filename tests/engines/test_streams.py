@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inhouse.core.errors import EngineProtocolError
-from inhouse.engines import http
-from inhouse.engines.http import ndjson, sse
+from inhouse.engines import streams
+from inhouse.engines.streams import ndjson, sse
 
 EVENTS = (
     ": ping\r\n\r\n"
@@ -94,7 +94,7 @@ async def test_a_last_event_without_its_blank_line_is_not_lost():
 
 
 async def test_a_line_without_end_is_refused_before_it_fills_the_memory(monkeypatch):
-    monkeypatch.setattr(http, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 1000)
     with pytest.raises(EngineProtocolError) as caught:
         await read(sse, [b"data: " + b"x" * 600, b"x" * 600])
     assert "1000 bytes" in caught.value.why

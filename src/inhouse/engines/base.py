@@ -61,6 +61,8 @@ class ChatRequest:
     top_p: float | None = None
     top_k: int | None = None
     repeat_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
     json_schema: Mapping[str, Any] | None = None

@@ -1,14 +1,14 @@
 """The one HTTP client of all engines: JSON calls, streamed answers, and every failure as an EngineError.
 
-Knows status codes, sockets and line framing; nothing of any server's routes or answers.
+Knows status codes and sockets; nothing of any server's routes or answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,9 +24,9 @@ from inhouse.core.errors import (
     UsageError,
 )
 from inhouse.engines.refusal import refusal
+from inhouse.engines.streams import Incoming, malformed
 
 READ_BUFFER_BYTES = 64 * 1024
-MAX_LINE_BYTES = 16 * 1024 * 1024  # a longer line is no event of any protocol we speak
 
 # Below the 5 s after which llama.cpp's server drops an idle connection, so that we are the first to let go.
 _KEEPALIVE_S = 4.0
@@ -53,7 +53,9 @@ class HttpClient:
     ) -> None:
         self.base_url = checked_url(base_url)
         self.stall_s = stall_s
-        self._connect_s = connect_s
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=stall_s)
+        # A stream watches for its stalls itself: aiohttp would set a new timer for each piece that arrives.
+        self._stream_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
         self._headers = {"Accept-Encoding": "identity", **(headers or {})}
         self._describe = describe
         self._session: aiohttp.ClientSession | None = None
@@ -62,7 +64,7 @@ class HttpClient:
     async def json(self, method: str, path: str, body: Any = None, *, timeout_s: float | None = None) -> Any:
         """One call whose answer is one JSON document. `timeout_s` bounds the whole of it."""
         with self._failures(timeout_s):
-            async with asyncio.timeout(timeout_s), self._send(method, path, body) as response:
+            async with asyncio.timeout(timeout_s), self._send(method, path, body, self._timeout) as response:
                 content = await response.read()
         try:
             return orjson.loads(content)
@@ -70,11 +72,14 @@ class HttpClient:
             raise malformed(content, str(error)) from None
 
     @asynccontextmanager
-    async def stream(self, path: str, body: Any) -> AsyncIterator[aiohttp.StreamReader]:
+    async def stream(self, path: str, body: Any) -> AsyncIterator[Incoming]:
         """POSTs and hands over the answer's bytes as they come. Leaving early closes the connection."""
         with self._failures():
-            async with self._send("POST", path, body) as response:
-                yield response.content
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(self.stall_s):
+                    send = self._send("POST", path, body, self._stream_timeout)
+                    response = await stack.enter_async_context(send)
+                yield stack.enter_context(Incoming(response.content, self.stall_s))
 
     async def close(self) -> None:
         """Closes all connections. Idempotent; the client opens anew if it is used again."""
@@ -83,10 +88,10 @@ class HttpClient:
             await session.close()
 
     @asynccontextmanager
-    async def _send(self, method: str, path: str, body: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        data = None if body is None else encode(body)
-        headers = {} if data is None else {"Content-Type": "application/json"}
-        response = await self._first_bytes(method, self.base_url + path, data, headers)
+    async def _send(
+        self, method: str, path: str, body: Any, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        response = await self._first_bytes(method, path, None if body is None else encode(body), timeout)
         try:
             if response.status >= 400:
                 raise self._describe(response.status, response.headers, await response.read())
@@ -96,19 +101,28 @@ class HttpClient:
             response.close()
 
     async def _first_bytes(
-        self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, data: bytes | None, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """Sends; once more if a kept-alive connection turned out to be closed before it brought a byte."""
         reused: list[bool] = []
-        session = self._open()
+        headers = {} if data is None else {"Content-Type": "application/json"}
+        send = partial(
+            self._open().request,
+            method,
+            self.base_url + path,
+            data=data,
+            headers=headers,
+            timeout=timeout,
+            trace_request_ctx=reused,
+        )
         try:
-            return await session.request(method, url, data=data, headers=headers, trace_request_ctx=reused)
+            return await send()
         except _BROKEN as first:
             # Only a kept-alive connection may have been closed before it brought its first byte without harm.
             if not reused or isinstance(first, aiohttp.ServerTimeoutError):
                 raise
             try:
-                return await session.request(method, url, data=data, headers=headers, trace_request_ctx=reused)
+                return await send()
             except aiohttp.ClientConnectorError:
                 raise first from None  # there was a server a moment ago: it died, it was not absent
 
@@ -121,7 +135,6 @@ class HttpClient:
             self._session = aiohttp.ClientSession(
                 # No cap on connections: one that makes requests wait here would look like the server's latency.
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s, sock_read=self.stall_s),
                 headers=self._headers,
                 read_bufsize=READ_BUFFER_BYTES,
                 trace_configs=[trace],
@@ -160,77 +173,12 @@ class HttpClient:
             ) from error
 
 
-async def sse(content: aiohttp.StreamReader) -> AsyncIterator[tuple[float, list[bytes]]]:
-    """Server-sent events: for each arrival of bytes its time (perf_counter) and the data it completed."""
-    fields: list[bytes] = []
-    async for at, lines in _lines(content):
-        events = []
-        for line in lines:
-            if not line:
-                if fields:
-                    events.append(fields[0] if len(fields) == 1 else b"\n".join(fields))
-                    fields = []
-            elif line.startswith(b"data:"):
-                fields.append(line[6:] if line.startswith(b" ", 5) else line[5:])
-            elif line.startswith(b"error:"):  # how older llama.cpp servers report a failure in mid-stream
-                events.append(line[6:].strip())
-            elif not line.startswith((b":", b"event:", b"id:", b"retry:")):
-                raise malformed(line, "not a server-sent event")
-        if events:
-            yield at, events
-    if fields:  # some servers leave out the last blank line
-        yield time.perf_counter(), [b"\n".join(fields)]
-
-
-async def ndjson(content: aiohttp.StreamReader) -> AsyncIterator[tuple[float, list[bytes]]]:
-    """JSON lines: for each arrival of bytes its time (perf_counter) and the lines it completed."""
-    async for at, lines in _lines(content):
-        if whole := [line for line in lines if line]:
-            yield at, whole
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[tuple[float, list[bytes]]]:
-    """Splits bytes into lines (LF or CRLF) wherever the network cut them; an unfinished last line counts too."""
-    rest = b""
-    while chunk := await content.readany():
-        at = time.perf_counter()
-        lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
-        rest = lines.pop()
-        if len(rest) > MAX_LINE_BYTES:
-            raise malformed(rest, f"a line of over {MAX_LINE_BYTES} bytes")
-        if lines:
-            yield at, [line[:-1] if line.endswith(b"\r") else line for line in lines]
-    if rest:
-        yield time.perf_counter(), [rest]
-
-
-def decode(data: bytes) -> dict[str, Any]:
-    """One JSON object of a stream."""
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise malformed(data, str(error)) from None
-    if not isinstance(value, dict):
-        raise malformed(data, "not a JSON object")
-    return value
-
-
 def encode(body: Any) -> bytes:
     """A request's body as JSON bytes; text that is no valid Unicode is the caller's mistake."""
     try:
         return orjson.dumps(body)
     except TypeError as error:
         raise UsageError("The request cannot be sent", why=str(error), do="Send valid UTF-8 text") from None
-
-
-def malformed(data: bytes, why: str) -> EngineProtocolError:
-    """The error for bytes that are not the server's protocol, quoting their beginning."""
-    start = data[:80].decode("utf-8", "replace") + ("…" if len(data) > 80 else "")
-    return EngineProtocolError(
-        f"The server sent what cannot be read: {start!r}",
-        why=why,
-        do="Check that the address is that of a model server, and its version",
-    )
 
 
 def checked_url(url: str) -> str:

@@ -37,8 +37,9 @@ from inhouse.engines.base import (
     TokenLogprob,
     ToolCallEvent,
 )
-from inhouse.engines.http import HttpClient, decode, is_loopback, ndjson
+from inhouse.engines.http import HttpClient, is_loopback
 from inhouse.engines.ollama_refusal import cut_off, describe, failed_pull
+from inhouse.engines.streams import decode, ndjson
 from inhouse.engines.tool_calls import with_text_calls
 from inhouse.engines.tool_prompt import tools_as_text
 

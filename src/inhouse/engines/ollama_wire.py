@@ -29,8 +29,8 @@ from inhouse.engines.base import (
     ToolCall,
     UsageEvent,
 )
-from inhouse.engines.http import decode
 from inhouse.engines.ollama_refusal import failed_in_stream
+from inhouse.engines.streams import decode
 
 _NANOSECONDS = 1e9
 _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
@@ -78,6 +78,8 @@ def _options(request: ChatRequest) -> dict[str, Any]:
         "top_p": request.top_p,
         "top_k": request.top_k,
         "repeat_penalty": request.repeat_penalty,
+        "presence_penalty": request.presence_penalty,
+        "frequency_penalty": request.frequency_penalty,
         "seed": request.seed,
         "stop": list(request.stop) or None,
     }

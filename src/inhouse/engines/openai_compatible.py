@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,8 +22,9 @@ from inhouse.engines.base import (
     LoadTimes,
     ModelInfo,
 )
-from inhouse.engines.http import HttpClient, checked_url, sse
+from inhouse.engines.http import HttpClient, checked_url
 from inhouse.engines.openai_wire import LLAMA_CPP, OPENAI, OPENAI_CLOUD, VLLM, AnswerReader, Dialect, chat_body
+from inhouse.engines.streams import sse
 from inhouse.engines.tool_calls import with_text_calls
 from inhouse.engines.tool_prompt import tools_as_text
 
@@ -83,20 +84,17 @@ class OpenAICompatibleEngine:
             ignore_eos=dialect.ignore_eos,
         )
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See `Engine.chat`."""
+        answer = self._answer(request)
+        return with_text_calls(answer, request.tools) if request.tools else answer
+
+    async def _answer(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         # Only what goes beyond OpenAI's own fields makes it worth asking the server who it is.
         extras = request.ignore_eos or request.cache_prompt is not None or request.repeat_penalty is not None
         dialect = await self._know_dialect() if extras or request.tools else self._dialect or OPENAI
         native = not request.tools or await self._takes_tools()
-        events = self._answer(chat_body(request if native else tools_as_text(request), dialect))
-        if request.tools:
-            events = with_text_calls(events, request.tools)
-        async with aclosing(events):
-            async for event in events:
-                yield event
-
-    async def _answer(self, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        body = chat_body(request if native else tools_as_text(request), dialect)
         reader = AnswerReader()
         at = 0.0
         async with self._http.stream(f"{self._api}/chat/completions", body) as content:

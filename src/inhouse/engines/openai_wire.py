@@ -22,8 +22,9 @@ from inhouse.engines.base import (
     ToolCallEvent,
     UsageEvent,
 )
-from inhouse.engines.http import decode, encode, malformed
+from inhouse.engines.http import encode
 from inhouse.engines.refusal import refused_in_stream
+from inhouse.engines.streams import decode, malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ def chat_body(request: ChatRequest, dialect: Dialect) -> dict[str, Any]:
         "top_p": request.top_p,
         "top_k": request.top_k,
         dialect.repeat_penalty: request.repeat_penalty,
+        "presence_penalty": request.presence_penalty,
+        "frequency_penalty": request.frequency_penalty,
         "seed": request.seed,
         "stop": list(request.stop) or None,
         "ignore_eos": request.ignore_eos or None,
