@@ -95,10 +95,21 @@ def _version(on: bool) -> None:
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine to its end; Ctrl-C cancels it, lets it clean up, then ends the command."""
+    """Runs a coroutine to its end; Ctrl-C or SIGTERM cancels it, lets it clean up, then ends the command."""
     import asyncio
 
-    return asyncio.run(main)
+    async def cancellable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        # Ctrl-C is asyncio's own to turn into a cancellation; an exception out of a signal handler would
+        # break the loop in the middle of whatever it does.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await main
+
+    try:
+        return asyncio.run(cancellable())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def main() -> NoReturn:

@@ -172,7 +172,15 @@ class BenchError(InhouseError):
 
 
 class PartSkipped(InhouseError):
-    """A part of a study cannot be made on this machine; the study goes on, and its report says why."""
+    """A part of a study cannot be made on this machine; the study goes on, and its report says why.
+
+    `message` is the id of the sentence that says so in the report's languages, `figures` fill it in.
+    """
+
+    def __init__(self, what: str, *, why: str = "", do: str = "", message: str = "", **figures: str) -> None:
+        super().__init__(what, why=why, do=do)
+        self.message = message
+        self.figures = figures
 
 
 class RunInterrupted(InhouseError):

@@ -1,1 +1,1 @@
-"""study"""
+"""The study: composes the other parts phase by phase, keeps every run, derives the findings."""

@@ -1,0 +1,365 @@
+"""The findings of phase 1, derived from kept runs by plain functions: no figure here that no run holds.
+
+Each function takes what it needs from the study's runs and yields a finding, or none where the runs do not
+say. The sentences are in report/locale under the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from inhouse.core.records import Evidence, Finding, Metric, Run, Scalar, Severity, Side
+from inhouse.store.repository import Store
+from inhouse.study.base import Outcome, outcomes
+
+# Comfortable silent reading, as a reader's need for speed: 238 English words a minute (Brysbaert 2019,
+# doi 10.1016/j.jml.2019.104047), at 1.3 tokens a word.
+READING_TOKENS_S = 238 / 60 * 1.3
+# Waiting longer than this breaks the flow of thought (Nielsen 1993, Usability Engineering, chapter 5).
+FLOW_S = 1.0
+PATIENCE_S = 10.0
+USERS_7B = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """One part's run with its metrics, to be asked for by name and labels."""
+
+    run: Run
+    all_metrics: tuple[Metric, ...] = field(default=())
+
+    def find(self, name: str, **labels: Scalar) -> Metric | None:
+        """The first metric of that name whose labels hold all of `labels`."""
+        return next(self.every(name, **labels), None)
+
+    def every(self, name: str, **labels: Scalar) -> Iterator[Metric]:
+        """All metrics of that name whose labels hold all of `labels`."""
+        for metric in self.all_metrics:
+            if metric.name == name and all(metric.labels.get(key) == value for key, value in labels.items()):
+                yield metric
+
+    def evidence(self, *metrics: Metric | None) -> tuple[Evidence, ...]:
+        """The metrics as evidence from this run."""
+        return tuple(Evidence(self.run.id, metric) for metric in metrics if metric is not None)
+
+
+def phase1_findings(store: Store, study_id: str) -> list[Finding]:
+    """All findings of phase 1 that the study's kept runs support, and one for each part that could not be made."""
+    done = outcomes(store, study_id)
+    parts = {
+        name: RunData(store.get_run(outcome.run), tuple(store.metrics(outcome.run)))
+        for name, outcome in done.items()
+        if outcome.status == "done" and outcome.run
+    }
+    study = store.get_run(study_id)
+    found = [
+        *_download(study, parts),
+        *_ran(study, parts),
+        *_cold_start(parts),
+        *_prefill(parts),
+        *_concurrency(parts),
+        *_memory(study, parts),
+        *_gpu(study, parts),
+        *_ollama(parts),
+        *_llama2(parts),
+    ]
+    return found + list(_not_run(done))
+
+
+def _download(study: Run, parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    pull = parts.get("pull")
+    size, seconds = (pull.find("download_bytes"), pull.find("download_s")) if pull else (None, None)
+    if pull is None or size is None or seconds is None or seconds.value <= 0:
+        return
+    llama = pull.find("download_s", model="llama2:7b")
+    figures: dict[str, Scalar] = {
+        "model": study.model,
+        "size_bytes": size.value,
+        "download_s": seconds.value,
+        "speed_bytes_s": size.value / seconds.value,
+        "source": str(pull.run.config.get("source", "")),
+        "llama_s": llama.value if llama else None,
+    }
+    yield Finding(
+        1, Side.TECHNICAL, Severity.INFO, "phase1.download", figures, pull.evidence(size, seconds, llama)
+    )  # fmt: skip
+
+
+def _ran(study: Run, parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    data = parts.get("prompt_length") or parts.get("concurrency")
+    if data is None:
+        return
+    ttft = data.find("ttft_s", streams=1, stat="p50")
+    decode = data.find("decode_tokens_s", streams=1)
+    if ttft is None or decode is None:
+        return
+    severity = Severity.GOOD if decode.value >= READING_TOKENS_S else Severity.SERIOUS
+    figures: dict[str, Scalar] = {
+        "model": study.model,
+        "ttft_s": ttft.value,
+        "decode_tokens_s": decode.value,
+        "prompt_tokens": ttft.labels.get("prompt_tokens"),
+    }
+    yield Finding(1, Side.TECHNICAL, severity, "phase1.ran", figures, data.evidence(ttft, decode))
+
+
+def _cold_start(parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    data = parts.get("cold_start")
+    if data is None:
+        return
+    warm = {part: data.find("cold_start_s", part=part, cache="warm") for part in _COLD_PARTS}
+    cold = data.find("cold_start_s", part="total", cache="cold")
+    if any(metric is None for metric in warm.values()):
+        return
+    figures: dict[str, Scalar] = {f"{part}_s": metric.value for part, metric in warm.items() if metric is not None}
+    worst = max(figures["total_s"], cold.value if cold else 0.0)  # type: ignore[type-var]
+    severity = Severity.WARNING if worst > FLOW_S else Severity.INFO  # type: ignore[operator]
+    if worst > PATIENCE_S:  # type: ignore[operator]
+        severity = Severity.SERIOUS
+    message = "phase1.cold_start_warm_only"
+    if cold is not None:
+        figures["cold_total_s"] = cold.value
+        message = "phase1.cold_start"
+    yield Finding(1, Side.OPERATIONAL, severity, message, figures, data.evidence(*warm.values(), cold))
+
+
+_COLD_PARTS = ("total", "process", "load", "first_token")
+
+
+def _prefill(parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    data = parts.get("prompt_length")
+    if data is None:
+        return
+    points = sorted(data.every("ttft_s", streams=1, stat="p50"), key=lambda m: _number(m.labels.get("prompt_tokens")))
+    if len(points) < 2:
+        return
+    short, long = points[0], points[-1]
+    speed = data.find("prefill_tokens_s", prompt_tokens=long.labels.get("prompt_tokens"))
+    if speed is None:
+        return
+    severity = Severity.INFO if long.value < FLOW_S else Severity.WARNING
+    if long.value > PATIENCE_S:
+        severity = Severity.SERIOUS
+    figures: dict[str, Scalar] = {
+        "short_tokens": short.labels.get("prompt_tokens"),
+        "short_ttft_s": short.value,
+        "long_tokens": long.labels.get("prompt_tokens"),
+        "long_ttft_s": long.value,
+        "prefill_tokens_s": speed.value,
+    }
+    yield Finding(1, Side.TECHNICAL, severity, "phase1.prefill", figures, data.evidence(short, long, speed))
+
+
+def _concurrency(parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    data = parts.get("concurrency")
+    if data is None:
+        return
+    output = {_number(m.labels.get("streams")): m for m in data.every("output_tokens_s") if "streams" in m.labels}
+    if len(output) >= 2 and 1 in output:
+        streams = max(output)
+        yield from _ttft_under_load(data, output, streams)
+        yield from _decode_per_user(data, streams)
+        yield from _knee(data, output)
+        yield from _cpu_load(data, streams)
+    yield from _errors(data)
+
+
+def _ttft_under_load(data: RunData, output: Mapping[float, Metric], streams: float) -> Iterator[Finding]:
+    under = data.find("ttft_s", streams=streams, stat="p95") or data.find("ttft_s", streams=streams, stat="p90")
+    alone = data.find("ttft_s", streams=1, stat="p50")
+    if under is None or alone is None or alone.value <= 0:
+        return
+    slowdown = under.value / alone.value
+    severity = Severity.GOOD if under.value < FLOW_S else Severity.WARNING
+    if under.value > PATIENCE_S or slowdown > 10:
+        severity = Severity.SERIOUS
+    figures: dict[str, Scalar] = {
+        "streams": streams,
+        "percentile": str(under.labels["stat"]),
+        "ttft_p95_s": under.value,
+        "ttft_one_s": alone.value,
+        "slowdown_ratio": slowdown,
+        "output_tokens_s": output[streams].value,
+        "gain_ratio": output[streams].value / output[1].value,
+    }
+    evidence = data.evidence(under, alone, output[streams], output[1])
+    yield Finding(1, Side.OPERATIONAL, severity, "phase1.ttft_under_load", figures, evidence)
+
+
+def _decode_per_user(data: RunData, streams: float) -> Iterator[Finding]:
+    each, alone = data.find("decode_tokens_s", streams=streams), data.find("decode_tokens_s", streams=1)
+    if each is None or alone is None:
+        return
+    severity = Severity.GOOD if each.value >= READING_TOKENS_S else Severity.SERIOUS
+    figures: dict[str, Scalar] = {
+        "streams": streams,
+        "user_tokens_s": each.value,
+        "alone_tokens_s": alone.value,
+        "reading_tokens_s": READING_TOKENS_S,
+    }
+    yield Finding(1, Side.TECHNICAL, severity, "phase1.decode_per_user", figures, data.evidence(each, alone))
+
+
+def _knee(data: RunData, output: Mapping[float, Metric]) -> Iterator[Finding]:
+    """The knee: the fewest streams whose throughput is within 10 % of the best that any number of them reached."""
+    best = max(metric.value for metric in output.values())
+    streams = min(n for n, metric in output.items() if metric.value >= 0.9 * best)
+    at = output[streams]
+    figures: dict[str, Scalar] = {"streams": streams, "output_tokens_s": at.value}
+    if streams < max(output):
+        figures["tried"] = max(output)
+        yield Finding(1, Side.OPERATIONAL, Severity.WARNING, "phase1.knee", figures, data.evidence(at))
+    else:
+        yield Finding(1, Side.OPERATIONAL, Severity.INFO, "phase1.no_knee", figures, data.evidence(at))
+    requests = data.find("requests_s", streams=streams)
+    if requests is not None:
+        figures = {
+            "requests_hour": requests.value * 3600,
+            "prompt_tokens": requests.labels.get("prompt_tokens"),
+            "output_tokens": requests.labels.get("output_tokens"),
+            "streams": streams,
+        }
+        yield Finding(
+            1, Side.BUSINESS, Severity.INFO, "phase1.capacity_day", figures, data.evidence(requests)
+        )  # fmt: skip
+
+
+def _cpu_load(data: RunData, streams: float) -> Iterator[Finding]:
+    cpu = data.find("cpu_percent", streams=streams, stat="mean", of="engine")
+    if cpu is not None:
+        figures: dict[str, Scalar] = {"cpu_percent": cpu.value, "streams": streams}
+        yield Finding(1, Side.OPERATIONAL, Severity.INFO, "phase1.cpu_load", figures, data.evidence(cpu))
+
+
+def _errors(data: RunData) -> Iterator[Finding]:
+    rates = [m for m in data.every("error_rate") if m.value > 0]
+    counts = {m.labels.get("stage"): m.value for m in data.every("requests")}
+    if not rates:
+        return
+    failed = sum(round(m.value * counts.get(m.labels.get("stage"), 0)) for m in rates)
+    kinds = list(data.every("errors"))
+    kind = max(kinds, key=lambda m: m.value).labels.get("kind") if kinds else None
+    figures: dict[str, Scalar] = {"failed": failed, "requests": int(sum(counts.values())), "kind": kind}
+    yield Finding(1, Side.OPERATIONAL, Severity.SERIOUS, "phase1.errors", figures, data.evidence(*rates))
+
+
+def _memory(study: Run, parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    data = parts.get("memory")
+    if data is None:
+        return
+    measured = sorted(data.every("memory_measured_bytes"), key=lambda m: m.value)
+    pairs = [(m, _estimate(data, m)) for m in measured]
+    known = [(m, e) for m, e in pairs if e is not None]
+    if not known:
+        return
+    high, estimate = known[-1]
+    error = (estimate.value / high.value - 1) * 100
+    share = high.value / study.environment.ram_bytes * 100
+    figures: dict[str, Scalar] = {
+        "measured_bytes": high.value,
+        "estimate_bytes": estimate.value,
+        "error_percent": error,
+        "share_percent": share,
+        "context": high.labels.get("context"),
+        "slots": high.labels.get("slots"),
+    }
+    severity = Severity.INFO if share < 50 else Severity.WARNING
+    yield Finding(1, Side.TECHNICAL, severity, "phase1.memory", figures, data.evidence(high, estimate))
+    single = [m for m in measured if m.labels.get("slots") == 1]
+    if len(single) >= 2:
+        low, high = single[0], single[-1]
+        growth: dict[str, Scalar] = {
+            "low_bytes": low.value,
+            "high_bytes": high.value,
+            "low_context": low.labels.get("context"),
+            "high_context": high.labels.get("context"),
+        }
+        yield Finding(1, Side.TECHNICAL, Severity.INFO, "phase1.memory_growth", growth, data.evidence(low, high))
+
+
+def _estimate(data: RunData, measured: Metric) -> Metric | None:
+    labels = {key: measured.labels.get(key) for key in ("context", "slots")}
+    return data.find("memory_estimate_bytes", **labels)
+
+
+def _gpu(study: Run, parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    data = parts.get("gpu")
+    if data is None:
+        return
+    gpu = data.find("decode_tokens_s", device="gpu")
+    cpu = data.find("decode_tokens_s", device="cpu")
+    if gpu is not None and cpu is not None:
+        figures: dict[str, Scalar] = {
+            "gpu": study.environment.gpus[0].name if study.environment.gpus else "",
+            "gpu_tokens_s": gpu.value,
+            "cpu_tokens_s": cpu.value,
+            "speedup_ratio": gpu.value / cpu.value,
+        }
+        yield Finding(1, Side.TECHNICAL, Severity.INFO, "phase1.gpu", figures, data.evidence(gpu, cpu))
+
+
+def _ollama(parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    data, ours = parts.get("ollama"), parts.get("concurrency")
+    if data is None or ours is None:
+        return
+    theirs, own = data.find("decode_tokens_s", streams=1), ours.find("decode_tokens_s", streams=1)
+    if theirs is not None and own is not None:
+        figures: dict[str, Scalar] = {"ollama_tokens_s": theirs.value, "embedded_tokens_s": own.value}
+        evidence = data.evidence(theirs) + ours.evidence(own)
+        yield Finding(1, Side.TECHNICAL, Severity.INFO, "phase1.ollama", figures, evidence)
+
+
+def _llama2(parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    data = parts.get("llama2")
+    if data is None:
+        return
+    memory, speed = data.find("memory_estimate_bytes"), data.find("decode_tokens_s")
+    bandwidth, available = data.find("memory_bandwidth_bytes_s"), data.find("ram_bytes")
+    model = data.run.model
+    if memory is not None and available is not None and memory.value > available.value:
+        figures: dict[str, Scalar] = {"model": model, "memory_bytes": memory.value, "available_bytes": available.value}
+        evidence = data.evidence(memory, available)
+        yield Finding(1, Side.TECHNICAL, Severity.BLOCKER, "phase1.llama2_no_fit", figures, evidence)
+    elif memory is not None and speed is not None and bandwidth is not None:
+        figures = {
+            "model": model,
+            "memory_bytes": memory.value,
+            "tokens_s": speed.value,
+            "low_tokens_s": speed.low,
+            "high_tokens_s": speed.high,
+            "bandwidth_bytes_s": bandwidth.value,
+        }
+        severity = Severity.INFO if speed.value >= READING_TOKENS_S else Severity.SERIOUS
+        evidence = data.evidence(memory, speed, bandwidth)
+        yield Finding(1, Side.TECHNICAL, severity, "phase1.llama2_prediction", figures, evidence)
+    needed = data.find("bandwidth_needed_bytes_s")
+    if needed is not None and bandwidth is not None:
+        ratio = needed.value / bandwidth.value
+        figures = {
+            "users": needed.labels.get("users"),
+            "reading_tokens_s": READING_TOKENS_S,
+            "bandwidth_bytes_s": needed.value,
+            "have_bytes_s": bandwidth.value,
+            "ratio": ratio,
+        }
+        severity = Severity.GOOD if ratio <= 1 else Severity.SERIOUS
+        yield Finding(
+            1, Side.BUSINESS, severity, "phase1.hardware_7b", figures, data.evidence(needed, bandwidth)
+        )  # fmt: skip
+
+
+def _not_run(done: Mapping[str, Outcome]) -> Iterator[Finding]:
+    for name, outcome in done.items():
+        if outcome.status == "done":
+            continue
+        severity = Severity.INFO if outcome.status == "skipped" else Severity.WARNING
+        if outcome.message:
+            yield Finding(1, Side.OPERATIONAL, severity, outcome.message, dict(outcome.figures))
+        else:
+            figures: dict[str, Scalar] = {"part": name, "reason": outcome.reason}
+            yield Finding(1, Side.OPERATIONAL, severity, "phase1.not_run", figures)
+
+
+def _number(value: Scalar) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0

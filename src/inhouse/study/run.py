@@ -1,0 +1,130 @@
+"""Runs a study part by part: each part's outcome is kept at once, so that a study can be stopped and resumed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from inhouse.core.environment import Environment
+from inhouse.core.errors import InhouseError, PartSkipped, RunInterrupted
+from inhouse.core.records import Run, RunStatus
+from inhouse.core.settings import Settings
+from inhouse.store.repository import Store
+from inhouse.study.base import Context, Outcome, Part, Progress, StudyConfig, outcomes
+from inhouse.study.phase1 import PHASE1
+from inhouse.study.phase1_findings import phase1_findings
+
+
+def parts_of(config: StudyConfig) -> tuple[Part, ...]:
+    """The parts of the study in the order they run."""
+    return tuple(part for part in PHASE1 if part.phase in config.phases)
+
+
+async def run_study(
+    settings: Settings,
+    store: Store,
+    config: StudyConfig,
+    environment: Environment,
+    *,
+    resume: Run | None = None,
+    on_progress: Callable[[Progress], None],
+    on_outcome: Callable[[Part, Outcome], None],
+) -> Run:
+    """Makes every part that is not done yet, derives the findings, and returns the study's run.
+
+    Args:
+        settings: the process's settings.
+        store: where everything is kept.
+        config: what to do; a resumed study brings its own.
+        environment: the machine's fingerprint.
+        resume: the run of a study that was stopped or failed.
+        on_progress: called as a part goes on.
+        on_outcome: called as a part ends.
+
+    Raises:
+        RunInterrupted: the user stopped it; all that was measured is kept and findings are derived from it.
+    """
+    if resume is None:
+        study = store.create_run(
+            "study", config.to_dict(), seed=config.seed, environment=environment, model=config.model
+        )
+    else:
+        study = store.claim_run(resume.id)
+    try:
+        for part in parts_of(config):
+            done = outcomes(store, study.id).get(part.name)
+            if done is not None and done.status == "done":
+                on_outcome(part, done)
+                continue
+            outcome = await _run_part(part, settings, store, study, config, environment, on_progress)
+            _keep(store, study.id, part, outcome)
+            on_outcome(part, outcome)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        derive_findings(store, study.id, config)
+        store.finish_run(study.id, RunStatus.INTERRUPTED)
+        raise RunInterrupted("The study was stopped", do=f"Go on: inhouse study --resume {study.id[:10]}") from None
+    except BaseException as error:
+        store.finish_run(study.id, RunStatus.FAILED, str(error))
+        raise
+    derive_findings(store, study.id, config)
+    return store.finish_run(study.id, RunStatus.DONE)
+
+
+def derive_findings(store: Store, study_id: str, config: StudyConfig) -> None:
+    """Derives the findings of every phase again from the kept runs."""
+    if 1 in config.phases:
+        store.set_findings(study_id, 1, phase1_findings(store, study_id))
+
+
+async def _run_part(
+    part: Part,
+    settings: Settings,
+    store: Store,
+    study: Run,
+    config: StudyConfig,
+    environment: Environment,
+    on_progress: Callable[[Progress], None],
+) -> Outcome:
+    context = Context(
+        settings=settings,
+        store=store,
+        study=study,
+        config=config,
+        environment=environment,
+        seconds=config.budget_s * part.share,
+        report=lambda fraction, detail: on_progress(Progress(part.name, fraction, detail)),
+        resume=_leftover(store, study.id, part),
+    )
+    try:
+        return Outcome("done", run=await part.run(context))
+    except PartSkipped as error:
+        return Outcome("skipped", reason=str(error), message=error.message, figures=error.figures)
+    except RunInterrupted:
+        raise asyncio.CancelledError from None
+    except InhouseError as error:
+        return Outcome("failed", reason=str(error))
+
+
+def _leftover(store: Store, study_id: str, part: Part) -> str | None:
+    """The run that an earlier attempt at the part left: to go on with, or else removed, so that none counts twice."""
+    known = {outcome.run for outcome in outcomes(store, study_id).values()}
+    resume = None
+    for run in store.list_runs(study_id=study_id):
+        if run.config.get("name") == part.name and run.id not in known and run.status is not RunStatus.RUNNING:
+            if part.resumable and resume is None and run.status is RunStatus.INTERRUPTED:
+                resume = run.id
+            else:
+                store.delete_run(run.id)
+    return resume
+
+
+def _keep(store: Store, study_id: str, part: Part, outcome: Outcome) -> None:
+    progress = dict(store.progress(study_id))
+    progress["parts"] = {**progress.get("parts", {}), part.name: asdict(outcome)}
+    store.set_progress(study_id, progress)
+
+
+def undone(parts: Sequence[Part], done: dict[str, Outcome]) -> list[Part]:
+    """The parts that a resumed study has yet to make."""
+    return [part for part in parts if part.name not in done or done[part.name].status != "done"]

@@ -1,0 +1,117 @@
+"""A whole study on the small model: measured, stopped, resumed, reported; every figure leads to its run."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from inhouse.core.records import RunStatus
+from inhouse.store.repository import Store
+from inhouse.study.base import outcomes
+from inhouse.study.phase1 import PHASE1
+
+INHOUSE = str(Path(sys.executable).with_name("inhouse"))
+
+
+@pytest.fixture
+def env(tmp_path: Path, tiny_model: Path) -> dict[str, str]:
+    return {**os.environ, "INHOUSE_DATA_DIR": str(tmp_path / "data"), "INHOUSE_OLLAMA_URL": "http://127.0.0.1:9"}
+
+
+def study(env: dict[str, str], *args: str) -> list[str]:
+    return [INHOUSE, "study", "--model", "smollm2:135m", *args]
+
+
+@pytest.mark.timeout(300)
+def test_a_study_stopped_half_way_is_resumed_and_reported_with_evidence(env, tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        study(env, "--budget", "30s", "--lang", "en", "--out", str(out)),
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if "✓ cold_start" in line:
+            time.sleep(2)  # well into the next part
+            process.send_signal(signal.SIGINT)
+            break
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, seen + rest
+    assert "inhouse study --resume" in rest
+    assert "Traceback" not in seen + rest
+
+    database = f"sqlite:///{tmp_path / 'data' / 'inhouse.db'}"
+    with Store(database) as store:
+        (stopped,) = store.list_runs(kind="study")
+        assert stopped.status is RunStatus.INTERRUPTED
+        before = {name: outcome.run for name, outcome in outcomes(store, stopped.id).items()}
+        assert "cold_start" in before
+
+    done = subprocess.run(
+        study(env, "--resume", "last", "--out", str(out), "--json"),
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["study"] == stopped.id
+
+    with Store(database) as store:
+        after = outcomes(store, stopped.id)
+        assert set(after) == {part.name for part in PHASE1}
+        assert {name: after[name].run for name in before} == before, "what was measured is not measured again"
+        assert after["gpu"].status == "skipped" or store.get_run(stopped.id).environment.gpus
+        assert after["ollama"].status == "skipped"
+        assert [name for name, outcome in after.items() if outcome.status == "failed"] == []
+        metrics = {}
+        for run in store.list_runs(study_id=stopped.id):
+            assert run.status is RunStatus.DONE, (run.kind, run.config.get("name"))
+            metrics[run.id] = store.metrics(run.id)
+        findings = store.findings(stopped.id)
+        said = {finding.message for finding in findings}
+        for message in (
+            "ran",
+            "cold_start",
+            "prefill",
+            "ttft_under_load",
+            "memory",
+            "llama2_prediction",
+            "hardware_7b",
+        ):
+            assert f"phase1.{message}" in said, said
+        for finding in findings:
+            assert finding.evidence or finding.message in ("phase1.no_gpu", "phase1.no_ollama", "phase1.no_download")
+            for evidence in finding.evidence:
+                assert evidence.metric in metrics[evidence.run_id]
+
+    html = (out / "report.html").read_text()
+    assert stopped.id[:10] in html
+    assert "<svg" in html
+    assert not re.search(r'(?:src|href)="https?://', html), "the report loads nothing from the network"
+    notes = {path.name for path in (out / "notes").iterdir()}
+    assert {"phase1-memory-issue.md", "phase1-api-test.md"} <= notes
+
+
+def test_the_plan_is_said_without_doing_anything(env, tmp_path):
+    done = subprocess.run(
+        study(env, "--plan", "--out", str(tmp_path)), env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for part in PHASE1:
+        assert part.name in done.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_parts_share_the_whole_budget():
+    assert sum(part.share for part in PHASE1) == pytest.approx(1.0)
