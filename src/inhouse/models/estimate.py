@@ -115,15 +115,15 @@ def _compute_bytes(info: GgufInfo, context: int, slots: int) -> int:
     return activations + mask + logits + work
 
 
-# Measured as resident memory on Linux x86-64, CPython 3.11, xllamacpp 2026.10 (benchmarks/memory_estimate.py --parts):
-# the worker process with the library loaded and its server threads started, but no model;
-_PROCESS_BYTES = 38_000_000
-# a model's tables apart from the vocabulary (graphs, tensors' descriptions, chat template, sampler);
-_MODEL_BYTES = 10_000_000
-# and the vocabulary's tables (text, scores, merges, look-up by text), by token.
+# What llama.cpp does not print, found as the rest of the measured resident set once the terms above are taken off
+# (benchmarks/memory_estimate.py; Linux x86-64, CPython 3.11, xllamacpp 2026.10): the worker process with its
+# libraries and server threads, and with a model its graphs, tensor descriptions and chat template;
+_PROCESS_BYTES = 40_000_000
+# the vocabulary's tables (text, scores, merges, look-up by text), for each token;
 _TOKEN_BYTES = 400
+# and what the server keeps for each slot.
 _SLOT_BYTES = 500_000
 
 
 def _runtime_bytes(info: GgufInfo, slots: int) -> int:
-    return _PROCESS_BYTES + _MODEL_BYTES + info.vocab * _TOKEN_BYTES + slots * _SLOT_BYTES
+    return _PROCESS_BYTES + info.vocab * _TOKEN_BYTES + slots * _SLOT_BYTES
