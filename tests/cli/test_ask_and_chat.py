@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -109,25 +110,33 @@ def test_several_lines_are_one_turn_and_reset_forgets(env):
 
 
 def test_ctrl_c_in_a_conversation_stops_the_answer_not_the_conversation(env):
-    pid, terminal = pty.fork()
+    pid, fd = pty.fork()
     if pid == 0:
         os.execve(INHOUSE, [INHOUSE, "chat", "--name", "pty", "--max-tokens", "1500"], env)
-    read_until(terminal, b">>> ")
-    os.write(terminal, b"Write a very long story about a river.\n")
-    read_until(terminal, b"\n")
-    time.sleep(0.7)
-    os.write(terminal, b"\x03")
-    read_until(terminal, b"(stopped)")
-    read_until(terminal, b">>> ")
-    os.write(terminal, b"/quit\n")
+    terminal = Terminal(fd)
+    terminal.wait_for(b">>> ")
+    os.write(fd, b"Write a very long story about a river.\n")
+    terminal.wait_for(b"river.\r\n")
+    terminal.wait_for(b" ")  # the answer has begun
+    os.write(fd, b"\x03")
+    terminal.wait_for(b"(stopped)")
+    terminal.wait_for(b">>> ")
+    os.write(fd, b"/quit\n")
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def read_until(terminal: int, text: bytes, limit_s: float = 30) -> bytes:
-    seen = b""
-    deadline = time.monotonic() + limit_s
-    while text not in seen:
-        assert time.monotonic() < deadline, seen
-        seen += os.read(terminal, 4096)
-    return seen
+class Terminal:
+    """What a command writes to its terminal, read up to what is waited for."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._seen = b""
+
+    def wait_for(self, text: bytes, limit_s: float = 60) -> None:
+        deadline = time.monotonic() + limit_s
+        while text not in self._seen:
+            ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{text!r} did not come: {self._seen!r}"
+            self._seen += os.read(self._fd, 4096)
+        self._seen = self._seen.partition(text)[2]
