@@ -37,7 +37,7 @@ def report(
     """
     language = choose_language(lang, os.environ)
     with Store(get_settings().database_url) as store:
-        kept = store.get_run(study) if study else newest_study(store)
+        kept = newest_study(store) if study in (None, "last") else store.get_run(study)
         page = write_html(store, kept.id, out, language)
         written = write_notes(store, kept.id, notes, language)
     if json:
