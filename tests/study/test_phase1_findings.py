@@ -130,7 +130,7 @@ def test_a_7b_that_does_not_fit_is_a_blocker_and_one_that_fits_is_a_prediction(s
     study.part("llama2", *llama(5e9))
     found = study.findings()
     assert "llama2_no_fit" not in found
-    assert found["llama2_prediction"].evidence[1].metric.predicted
+    assert found["llama2_prediction"].evidence[0].metric.predicted
     assert found["llama2_prediction"].severity is Severity.SERIOUS, f"3 tokens/s are under {READING_TOKENS_S:.1f}"
 
 

@@ -331,7 +331,7 @@ def _llama2(parts: Mapping[str, RunData]) -> Iterator[Finding]:
             "bandwidth_bytes_s": bandwidth.value,
         }
         severity = Severity.INFO if speed.value >= READING_TOKENS_S else Severity.SERIOUS
-        evidence = data.evidence(memory, speed, bandwidth)
+        evidence = data.evidence(speed, memory, bandwidth)
         yield Finding(1, Side.TECHNICAL, severity, "phase1.llama2_prediction", figures, evidence)
     needed = data.find("bandwidth_needed_bytes_s")
     if needed is not None and bandwidth is not None:
