@@ -197,6 +197,6 @@ def _duration(seconds: float) -> bytes:
     if seconds < 1.0:
         return b"%dms" % (seconds * 1000 + 0.999)
     if seconds < 60.0:
-        return b"%gs" % round(seconds + 0.0005, 3)
+        return b"%gs" % round(seconds, 3)
     minutes, rest = divmod(seconds, 60.0)
     return b"%dm%gs" % (minutes, round(rest, 3))
