@@ -30,6 +30,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "List, pull, verify and remove models."),
     "doctor": ("doctor", "Say what this machine is and which models fit it."),
     "bench": ("bench", "Measure latency, throughput, cold start and memory."),
+    "serve": ("serve", "Serve models to others: OpenAI's and Ollama's APIs, with keys and a usage ledger."),
+    "keys": ("keys", "Make, list, rotate and revoke the keys of the gateway."),
+    "usage": ("usage", "Sum what was used by key, team, model and day."),
     "runs": ("runs", "List, show, compare, export and remove kept runs."),
     "report": ("report", "Write the report of a study again, from the store."),
 }

@@ -29,7 +29,7 @@ class Budget:
 
     def __bool__(self) -> bool:
         """Whether anything is limited."""
-        return self != NO_BUDGET
+        return self is not NO_BUDGET and self != NO_BUDGET
 
 
 NO_LIMITS = KeyLimits()

@@ -6,7 +6,7 @@ A key is ih-<prefix>-<secret>. Only its SHA-256 is kept (see keys.hash_secret); 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -137,7 +137,7 @@ class KeyStore:
             rows = connection.execute(select(teams).order_by(teams.c.name)).mappings().all()
         return [Team(row["name"], _limits(row), _budget(row)) for row in rows]
 
-    def list(self, *, revoked: bool = False) -> list[Key]:
+    def keys(self, *, revoked: bool = False) -> list[Key]:
         """The keys, newest first; the revoked ones too where asked for."""
         query = select(api_keys).order_by(api_keys.c.id.desc())
         if not revoked:
@@ -217,17 +217,19 @@ def _allowances(limits: KeyLimits, budget: Budget) -> dict[str, Any]:
     }
 
 
-def _limits(row: Mapping[str, Any]) -> KeyLimits:
-    return KeyLimits(row["requests_per_minute"], row["tokens_per_minute"], row["max_concurrent"])
+def _limits(row: RowMapping) -> KeyLimits:
+    limits = KeyLimits(row["requests_per_minute"], row["tokens_per_minute"], row["max_concurrent"])
+    return NO_LIMITS if limits == NO_LIMITS else limits  # the one object, which is quick to tell
 
 
-def _budget(row: Mapping[str, Any]) -> Budget:
-    return Budget(
+def _budget(row: RowMapping) -> Budget:
+    budget = Budget(
         row["tokens_per_day"],
         row["tokens_per_month"],
         _from_micro(row["micro_krw_per_day"]),
         _from_micro(row["micro_krw_per_month"]),
     )
+    return NO_BUDGET if budget == NO_BUDGET else budget
 
 
 def _to_micro(krw: Decimal | None) -> int | None:

@@ -66,8 +66,9 @@ class Database:
         """A connection of the driver's own (no transaction begun), for one thread's hot path; the caller closes it."""
         with self._errors():
             pooled = self._engine.raw_connection()
+            connection = pooled.driver_connection
             pooled.detach()
-        return pooled.driver_connection
+        return connection
 
     def close(self) -> None:
         """Closes every connection."""

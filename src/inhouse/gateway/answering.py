@@ -1,0 +1,133 @@
+"""The events of one answer as the caller may see them: guard, cache, upstream, and the guard again.
+
+Knows no API and no bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import cast
+
+from inhouse.core.errors import EngineProtocolError, GuardBlocked, InvalidRequest
+from inhouse.engines.base import ChatRequest, DoneEvent, Event, Message, TextEvent, ToolCallEvent
+from inhouse.gateway.account import Account, Collector
+from inhouse.gateway.base import Route
+from inhouse.gateway.exchange import Exchange
+from inhouse.gateway.gateway import Gateway
+from inhouse.gateway.guard.verdict import Verdict, strictest
+
+_PREFIX_CHARACTERS = 1024
+
+Events = AsyncGenerator[Event, None]
+
+
+async def events(gateway: Gateway, exchange: Exchange, account: Account, request: ChatRequest) -> Events:
+    """The answer's events as the caller may see them; ends with a DoneEvent or an error."""
+    verdict = None
+    if gateway.guard is not None:
+        verdict = guarded(gateway, account, request.messages)
+        request = replace(request, messages=verdict.messages)
+    events = _from_cache_or_upstream(gateway, exchange, account, request)
+    if verdict is not None:
+        events = _filtered(gateway, account, verdict, request, events)
+    done = False
+    async with aclosing(events):
+        async for event in events:
+            done = type(event) is DoneEvent
+            yield event
+    if not done:
+        raise EngineProtocolError("The engine's answer was cut off", do="Try again")
+
+
+def guarded(gateway: Gateway, account: Account, messages: tuple[Message, ...]) -> Verdict:
+    """What the guard says of a request; GuardBlocked where it must not go on."""
+    assert gateway.guard is not None
+    verdict = gateway.guard.check_input(messages, account.known_caller.key_id)
+    if verdict.findings:
+        account.guard = verdict.action.value
+    if verdict.blocked:
+        raise GuardBlocked(
+            "The request is not allowed here",
+            why=f"it contains {', '.join(verdict.blocking_kinds)}",
+            do="Leave that out, or ask the admin of this gateway",
+        )
+    return verdict
+
+
+async def _filtered(
+    gateway: Gateway, account: Account, verdict: Verdict, request: ChatRequest, events: Events
+) -> Events:
+    """Passes the answer through the guard's filter."""
+    assert gateway.guard is not None
+    system = "\n".join(message.content for message in request.messages if message.role == "system") or None
+    out = gateway.guard.output_stream(verdict, system, account.known_caller.key_id)
+    async with aclosing(events):
+        async for event in events:
+            if type(event) is TextEvent:
+                text = out.feed(event.text)
+                if text == event.text:
+                    yield event
+                elif text:
+                    # Its log-probabilities are those of other text; they go with it.
+                    yield TextEvent(event.at, text)
+                continue
+            if type(event) is DoneEvent and (rest := out.finish()):
+                yield TextEvent(event.at, rest)
+            elif isinstance(event, ToolCallEvent):
+                event = replace(event, call=replace(event.call, arguments=out.restored_json(event.call.arguments)))
+            yield event
+    if out.findings and account.guard is None:
+        account.guard = strictest(tuple(finding.action for finding in out.findings)).value
+
+
+async def _from_cache_or_upstream(
+    gateway: Gateway, exchange: Exchange, account: Account, request: ChatRequest
+) -> Events:
+    caller = account.known_caller
+    account.route = Route(request.model)
+    cache = gateway.cache
+    key = None
+    if cache is not None:
+        control = exchange.headers.get(b"cache-control", b"").decode("latin-1")
+        key = cache.key(request, caller, control)
+        hit = await cache.get(key) if key is not None else None
+        if hit is not None:
+            account.cache = "exact"
+            for event in hit.events(time.perf_counter()):
+                yield event
+            return
+    asked = gateway.upstream.chat(
+        request, caller, account.route, deadline_s=deadline_s(gateway, exchange), prefix=_prefix(request)
+    )
+    kept = Collector() if key is not None else None
+    async with aclosing(cast("Events", asked)) as events:
+        async for event in events:
+            if kept is not None:
+                kept.add(event)
+            yield event
+    if cache is not None and key is not None and kept is not None and kept.done is not None:
+        await cache.put(key, kept.answer())
+
+
+def deadline_s(gateway: Gateway, exchange: Exchange) -> float | None:
+    """Seconds within which the request must be started, by its own header or by the settings."""
+    header = exchange.headers.get(b"x-deadline-seconds")
+    if header is None:
+        return gateway.settings.deadline_s
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise InvalidRequest("X-Deadline-Seconds must be a number over 0")
+    return seconds
+
+
+def _prefix(request: ChatRequest) -> bytes:
+    """Alike for conversations that begin alike, whose prompts an engine may still have in its cache."""
+    begin = "".join(message.content[:_PREFIX_CHARACTERS] for message in request.messages[:2])[:_PREFIX_CHARACTERS]
+    return hashlib.blake2b(begin.encode("utf-8", "replace"), digest_size=8).digest()

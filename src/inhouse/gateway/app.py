@@ -1,0 +1,102 @@
+"""The gateway as one ASGI application: hot routes straight to the pipeline, all others to FastAPI."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+
+from inhouse import __version__
+from inhouse.core.errors import InhouseError, InvalidRequest
+from inhouse.gateway import openai_api
+from inhouse.gateway.admin import admin_routes
+from inhouse.gateway.exchange import Exchange, Receive, Scope, Send
+from inhouse.gateway.gateway import Gateway
+from inhouse.gateway.handler import serve
+from inhouse.gateway.http_errors import error_headers, error_status
+from inhouse.gateway.model_routes import openai_routes
+from inhouse.gateway.openapi import describe
+from inhouse.gateway.wire import Api
+
+HOT_ROUTES: dict[str, Api] = {
+    "/v1/chat/completions": openai_api.CHAT,
+    "/v1/completions": openai_api.COMPLETION,
+    "/v1/embeddings": openai_api.EMBEDDINGS,
+}
+
+
+class Application:
+    """The ASGI application of one process."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.api = create_api(gateway)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection's request, or the server's start and stop."""
+        if scope["type"] == "http":
+            api = HOT_ROUTES.get(scope["path"])
+            if api is not None and scope["method"] == "POST":
+                await serve(self.gateway, Exchange(scope, receive, send, new_request_id()), api)
+                return
+        await self.api(scope, receive, send)
+
+
+def create_api(gateway: Gateway) -> FastAPI:
+    """The routes that are not hot: models, health, metrics, administration, documentation."""
+    api = FastAPI(title="inhouse gateway", version=__version__, redoc_url=None)
+    api.include_router(openai_routes(gateway))
+    api.include_router(admin_routes(gateway))
+
+    @api.exception_handler(InhouseError)
+    async def _known(request: Request, error: InhouseError) -> Response:
+        body = _error_form(request)(error)
+        return Response(body, error_status(error), dict(_text(error_headers(error))), "application/json")
+
+    @api.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        known = InvalidRequest(f"{request.method} {request.url.path}: {error.detail}")
+        return Response(_error_form(request)(known), error.status_code, error.headers, "application/json")
+
+    @api.get("/livez", tags=["health"], response_class=PlainTextResponse)
+    async def livez() -> str:
+        """Whether the process answers."""
+        return "ok"
+
+    @api.get(
+        "/readyz", tags=["health"], response_class=PlainTextResponse, responses={503: {"description": "Not ready"}}
+    )
+    async def readyz() -> Response:
+        """Whether requests can be served: not while it shuts down, while no model answers or the ledger fails."""
+        reason = await not_ready(gateway)
+        return PlainTextResponse(reason or "ok", 503 if reason else 200)
+
+    describe(api, HOT_ROUTES)
+    return api
+
+
+async def not_ready(gateway: Gateway) -> str:
+    """Why requests cannot be served now; empty where they can."""
+    if gateway.draining:
+        return "shutting down"
+    if gateway.ledger.failure:
+        return f"the ledger cannot be written: {gateway.ledger.failure}"
+    health = await gateway.upstream.health()
+    return "" if health.ok else health.detail or "no engine answers"
+
+
+def _error_form(request: Request) -> Callable[[InhouseError], bytes]:
+    return openai_api.error_bytes
+
+
+def new_request_id() -> str:
+    """An id that sorts by time: microseconds, then 48 random bits."""
+    return f"{time.time_ns() // 1000:013x}{os.urandom(6).hex()}"
+
+
+def _text(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]

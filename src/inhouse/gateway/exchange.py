@@ -1,0 +1,136 @@
+"""One HTTP exchange over ASGI: its headers and body, its answer at once or in pieces, and whether the client is there.
+
+Knows nothing of what is asked or answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from inhouse.core.errors import InvalidRequest, RequestTooLarge
+
+Scope = MutableMapping[str, Any]
+ASGIMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[ASGIMessage]]
+Send = Callable[[ASGIMessage], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+# A client's leaving is watched for only in answers that take so long: the watch costs more than a quick answer.
+_WATCH_AFTER_S = 0.02
+
+
+class Exchange:
+    """A request and the answer to it. `headers` are the request's, by lower-case name."""
+
+    __slots__ = ("_receive", "_send", "_timer", "_watch", "client_left", "headers", "request_id", "scope", "started")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id = request_id
+        self.started = False
+        self.client_left = False
+        self._receive = receive
+        self._send = send
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    def key(self) -> str | None:
+        """The key that came with the request, in the header of OpenAI's, Anthropic's or Azure's clients."""
+        header = self.headers.get(b"authorization")
+        if header is not None:
+            scheme, _, value = header.partition(b" ")
+            if scheme.lower() == b"bearer" and value.strip():
+                return value.strip().decode("latin-1")
+        header = self.headers.get(b"x-api-key") or self.headers.get(b"api-key")
+        return None if header is None else header.decode("latin-1")
+
+    async def body(self, limit_bytes: int, timeout_s: float) -> bytes:
+        """The whole body; RequestTooLarge over the limit, InvalidRequest where it does not come."""
+        announced = self.headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > limit_bytes:
+            raise _too_large(limit_bytes)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        self.client_left = True
+                        raise InvalidRequest("The client left before it had sent its request")
+                    piece = message.get("body", b"")
+                    size += len(piece)
+                    if size > limit_bytes:
+                        raise _too_large(limit_bytes)
+                    if not message.get("more_body"):
+                        return piece if not pieces else b"".join([*pieces, piece])
+                    pieces.append(piece)
+        except TimeoutError:
+            raise InvalidRequest(f"The body did not come within {timeout_s:g} s", do="Send it faster") from None
+
+    async def respond(self, status: int, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
+        """The whole answer."""
+        self.started = True
+        every = [
+            (b"content-type", content_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", self.request_id.encode()),
+            *headers,
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": every})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin(self, content_type: bytes, headers: Headers = ()) -> None:
+        """Begins an answer in pieces."""
+        self.started = True
+        every = [
+            (b"content-type", content_type),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),  # a proxy before us must not hold the pieces back
+            (b"x-request-id", self.request_id.encode()),
+            *headers,
+        ]
+        await self._send({"type": "http.response.start", "status": 200, "headers": every})
+
+    async def write(self, piece: bytes) -> None:
+        """Sends a piece."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self, piece: bytes) -> None:
+        """Sends the last piece."""
+        await self._send({"type": "http.response.body", "body": piece})
+
+    def cancel_when_client_leaves(self) -> None:
+        """From now on (the body was read) the current task is cancelled when the client goes; `client_left` says so."""
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_WATCH_AFTER_S, self._begin_watch, task, loop)
+
+    async def stop_watching(self) -> None:
+        """Ends the watch of `cancel_when_client_leaves`."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watch is not None and not self._watch.done():
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+
+    def _begin_watch(self, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._watch = loop.create_task(self._cancel_on_disconnect(task))
+
+    async def _cancel_on_disconnect(self, task: asyncio.Task[Any]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.client_left = True
+        task.cancel()
+
+
+def _too_large(limit_bytes: int) -> RequestTooLarge:
+    return RequestTooLarge(
+        "The request is too large", why=f"the limit is {limit_bytes:,} bytes", do="Send less text at a time"
+    )

@@ -1,0 +1,59 @@
+"""The gateway's parts, put together and started: what every request finds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inhouse.gateway.base import Cache, Limits, Upstream
+from inhouse.gateway.keys import KeyTable
+from inhouse.gateway.ledger import Ledger
+from inhouse.gateway.logs import Log
+from inhouse.gateway.metrics import Metrics
+from inhouse.gateway.prices import Price
+from inhouse.gateway.settings import GatewaySettings
+from inhouse.gateway.spending import Spending
+from inhouse.store.database import Database
+
+if TYPE_CHECKING:
+    from inhouse.gateway.guard.guard import Guard
+
+
+@dataclass(slots=True)
+class Gateway:
+    """One process's gateway. The optional parts are None where they are turned off."""
+
+    settings: GatewaySettings
+    database: Database
+    upstream: Upstream
+    keys: KeyTable
+    spending: Spending
+    ledger: Ledger
+    prices: Mapping[str, Price]
+    metrics: Metrics
+    log: Log
+    limits: Limits | None = None
+    cache: Cache | None = None
+    guard: Guard | None = None
+    clock: Callable[[], float] = time.time
+    draining: bool = False
+    running: int = 0
+    """Requests that are being answered."""
+
+    async def start(self) -> None:
+        """Begins what runs in the background. In the event loop that serves."""
+        self.ledger.start()
+        await self.keys.start()
+        await self.spending.start()
+        await self.upstream.start()
+
+    async def close(self) -> None:
+        """Ends everything; usage that was taken is written first."""
+        self.draining = True
+        await self.upstream.close()
+        await self.spending.close()
+        await self.keys.close()
+        await self.ledger.close()
+        self.database.close()

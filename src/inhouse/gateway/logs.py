@@ -1,0 +1,73 @@
+"""The gateway's log: one JSON object a line on stderr, with request ids; never a prompt, an answer or a key."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, BinaryIO
+
+import orjson
+import structlog
+
+from inhouse.gateway.ledger import UsageRow
+
+Log = structlog.typing.FilteringBoundLogger
+
+
+def open_log(level: str = "info", stream: BinaryIO | None = None) -> Log:
+    """A logger of at least `level` (debug, info, warning, error) that writes to `stream`, else to stderr."""
+    logger: Log = structlog.wrap_logger(
+        structlog.BytesLogger(stream or sys.stderr.buffer),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_to_json),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        cache_logger_on_first_use=True,
+    )
+    return logger.bind()
+
+
+def log_request(log: Log, row: UsageRow, stream: bool) -> None:
+    """The line of one request that was let in."""
+    log.info(
+        "request",
+        request_id=row.id,
+        key_id=row.key_id,
+        team=row.team,
+        api=row.api,
+        model=row.model,
+        replica=row.replica,
+        status=row.status,
+        error=row.error,
+        stream=stream,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        queue_s=row.queue_s,
+        ttft_s=row.ttft_s,
+        e2e_s=row.e2e_s,
+        finish_reason=row.finish_reason,
+        cache=row.cache,
+        guard=row.guard,
+    )
+
+
+class ForwardToLog(logging.Handler):
+    """Takes what libraries (the HTTP server) log in their way into ours."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes the record as one line."""
+        fields: dict[str, Any] = {"logger": record.name}
+        if record.exc_info and record.exc_info[0] is not None:
+            fields["exc_info"] = record.exc_info
+        self._log.log(record.levelno, record.getMessage(), **fields)
+
+
+def _to_json(value: Any, **_: Any) -> bytes:
+    return orjson.dumps(value, default=str)

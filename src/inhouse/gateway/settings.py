@@ -1,0 +1,112 @@
+"""The gateway's settings: a TOML file, overridden by INHOUSE_GATEWAY_… in the environment and by options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from inhouse.core.errors import UsageError
+
+
+class ReplicaSettings(BaseModel):
+    """One server of a model: `engine` as in `--engine`; `url` and `key_env` for a server elsewhere."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    engine: Literal["embedded", "ollama", "openai"] = "openai"
+    url: str = ""
+    model: str = ""
+    """The model's name there; empty: the same as here."""
+    key_env: str = ""
+    """The environment variable that holds the server's API key."""
+    slots: int = Field(default=0, ge=0, le=4096)
+    """Requests it answers at once; 0: as many as the engine says, else 8."""
+
+
+class ModelSettings(BaseModel):
+    """A model on offer, and what serves it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1)
+    replicas: list[ReplicaSettings] = Field(min_length=1)
+    fallback: str = ""
+    """The model that takes over when none of the replicas can answer."""
+    max_waiting: int = Field(default=64, ge=0)
+    """Requests that may wait in its queue."""
+
+
+class GatewaySettings(BaseSettings):
+    """Each field is a key of the TOML file, and INHOUSE_GATEWAY_<NAME> in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="INHOUSE_GATEWAY_", env_file=".env", extra="ignore")
+
+    host: str = "127.0.0.1"
+    """The address to listen on. Any but the loopback interface's needs a key to have been made."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256)
+    models: list[ModelSettings] = []
+    """What is served; empty: the engine and the model of the program's own settings."""
+    prices: Path | None = None
+    """The price table."""
+    ledger_sync: Literal["process", "disk"] = "process"
+    """When a usage row counts as kept: once committed, or once on the disk as well."""
+    redis_url: SecretStr = SecretStr("")
+    """Where several processes share their limits."""
+    guard_policy: Path | None = None
+    """The guard's policy; without one the guard is off."""
+    max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    head_timeout_s: float = Field(default=15.0, gt=0)
+    """How long a client may take for its request's headers."""
+    keep_alive_s: float = Field(default=75.0, gt=0)
+    """How long an idle connection is kept."""
+    drain_s: float = Field(default=30.0, ge=0)
+    """How long answers under way may go on after SIGTERM."""
+    deadline_s: float | None = Field(default=None, gt=0)
+    """A request that cannot be started within so long is refused; its X-Deadline-Seconds goes before this."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otlp_endpoint: str = ""
+    """Where traces go (OTLP over HTTP), e.g. http://127.0.0.1:4318; empty: nowhere."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options first, then the environment, then the file."""
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_gateway_settings(config: Path | None = None, **options: Any) -> GatewaySettings:
+    """The settings from the file `config`, the environment and the options that are not None."""
+    if config is not None and not config.is_file():
+        raise UsageError(f"The configuration {config} is not there", do="Correct --config")
+    kind: type[GatewaySettings] = type(
+        "GatewaySettings",
+        (GatewaySettings,),
+        {"__module__": __name__, "model_config": SettingsConfigDict(toml_file=config)},
+    )
+    try:
+        return kind(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"The gateway's setting {where} cannot be used", why=str(first["msg"]), do="See docs/gateway.md"
+        ) from None
+    except (SettingsError, ValueError) as error:  # a file that is no TOML, a variable that is no JSON
+        raise UsageError("The gateway's settings cannot be read", why=str(error), do="See docs/gateway.md") from None

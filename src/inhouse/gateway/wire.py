@@ -1,0 +1,83 @@
+"""The seam between the pipeline and the APIs that it serves: how a body becomes a request, and an answer bytes.
+
+Each API is a pair of modules: <name>_requests.py and <name>_answers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from inhouse.core.errors import InhouseError
+from inhouse.engines.base import ChatRequest, Embeddings, TextEvent, ToolCallEvent
+from inhouse.gateway.base import Answer
+
+
+class AnswerForm(Protocol):
+    """How one answer is written. `stream` says whether in pieces; `model` is the one that answers."""
+
+    stream: bool
+    content_type: bytes
+    model: str
+
+    def begin(self) -> bytes:
+        """What opens a stream."""
+        ...
+
+    def text(self, event: TextEvent) -> bytes:
+        """A piece of the text."""
+        ...
+
+    def call(self, event: ToolCallEvent) -> bytes:
+        """A tool call."""
+        ...
+
+    def end(self, answer: Answer) -> bytes:
+        """What closes a stream: the client takes the answer for complete only with this."""
+        ...
+
+    def whole(self, answer: Answer) -> bytes:
+        """The whole answer as one document."""
+        ...
+
+    def broken(self, error: InhouseError) -> bytes:
+        """What ends a stream that cannot go on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a form needs to know of the request: its id, and when it came (seconds since 1970)."""
+
+    id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """A body that was read: what to ask the engine, and the form of the answer. `request` None: nothing is asked,
+    the answer is what `form` makes of an empty one (Ollama's way to load a model).
+    """
+
+    request: ChatRequest
+    form: AnswerForm
+    only_load: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedCall:
+    """A body that was read: which texts to embed, and how the document of their vectors is written."""
+
+    model: str
+    texts: tuple[str, ...]
+    document: Callable[[Embeddings], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One hot route: its name in ledger and metrics, its body's reader, and its form of errors."""
+
+    name: str
+    read: Callable[[bytes, Asked], ChatCall | EmbedCall]
+    error: Callable[[InhouseError], bytes]
