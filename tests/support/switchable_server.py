@@ -15,12 +15,14 @@ from aiohttp import web
 class SwitchableServer:
     """`mode`: well; refuse (400); busy (503); fail (500); cut (before the first byte); cut_after (in mid-answer);
     hang (says nothing); ill (cuts, and its health check fails too); mute (hangs, and its health check as well).
+    `fail_next`: how many of the next requests fail (500).
     """
 
     name: str
     mode: str = "well"
     tokens: int = 3
     token_s: float = 0.0
+    fail_next: int = 0
     requests: list[dict] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
@@ -56,6 +58,9 @@ class SwitchableServer:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         statuses = {"refuse": 400, "busy": 503, "fail": 500}
+        if self.fail_next:
+            self.fail_next -= 1
+            return web.json_response({"error": {"message": "once"}}, status=500)
         if self.mode in statuses:
             return web.json_response({"error": {"message": self.mode}}, status=statuses[self.mode])
         if self.mode in ("cut", "ill"):

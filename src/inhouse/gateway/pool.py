@@ -25,11 +25,12 @@ from inhouse.engines.base import ChatRequest, Engine, Event
 from inhouse.gateway.base import Route
 from inhouse.gateway.identity import Caller
 from inhouse.gateway.queue import Queue, Ticket
-from inhouse.gateway.replica import TRANSIENT, Condition, Member, Replica
+from inhouse.gateway.replica import Condition, Member, Replica
 
 T = TypeVar("T")
 
 ATTEMPTS = 3
+_PAUSE_S = 0.1  # before a replica is tried that has just failed; as long again for each time
 PATIENCE_S = 10.0
 """How long requests wait for a model of which no replica is up, before they are refused."""
 # A replica that has a prompt's beginning in its cache is preferred up to this over the mean load.
@@ -175,13 +176,15 @@ class Pool:
                     if isinstance(error, CALLERS_FAULT):
                         raise
                     member.failed(error)
-                    if attempt == ATTEMPTS:
+                    pause_s = _PAUSE_S * attempt
+                    if attempt == ATTEMPTS or (until is not None and self._clock() + pause_s > until):
                         raise
                 route.retries += 1
                 tried.append(member)
-                if self._choose(prefix, tried) is None:  # the slot is given back while none can use it
+                if self._choose(prefix, tried) is None:  # others may use the slot until one of these is tried again
                     ticket.leave(complete=False)
                     ticket = None
+                    await asyncio.sleep(pause_s)
             raise AssertionError("the last attempt returns or raises")
         except BaseException:
             if ticket is not None:
@@ -228,8 +231,7 @@ class Pool:
                 self._giving_up.cancel()
                 self._giving_up = None
         elif self._giving_up is None and not self._given_up:
-            passing = any(m.last_error is None or isinstance(m.last_error, TRANSIENT) for m in self.members)
-            patience_s = self._patience_s if passing else 0.0
+            patience_s = 0.0 if all(member.hopeless for member in self.members) else self._patience_s
             self._giving_up = asyncio.get_running_loop().call_later(patience_s, self._give_up)
         expected = [member.ready_in_s for member in self.members if member.ready_in_s is not None]
         self.queue.resize(slots, opens_in_s=min(expected, default=None) if not slots else None)

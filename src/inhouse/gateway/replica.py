@@ -19,8 +19,8 @@ from inhouse.gateway.breaker import Breaker, Circuit
 _CHECK_LIMIT_S = 5.0  # a replica that does not say that it is well within this is not
 _RECHECK_S = 0.5  # how often one that is down is looked at
 _REST_S = 1.0  # how long one that says that it is overloaded is left alone, where it does not say
-TRANSIENT = (EngineUnavailable, EngineCrashed, EngineStalled, EngineOverloaded)
-"""What may be over in a moment."""
+# What may be over in a moment.
+_PASSING = (EngineUnavailable, EngineCrashed, EngineStalled, EngineOverloaded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class Member:
         self.last_error: EngineError | None = None
         self.load_s: float | None = None
         """How long the last load took."""
+        self.hopeless = False
+        """Whether the last load failed in a way that the next one will too."""
         self._changed = changed
         self._check_s = check_s
         self._clock = clock
@@ -223,12 +225,13 @@ class Member:
             await self.replica.engine.load(self.replica.model)
         except EngineError as error:
             self._loading = None
-            self.detail = str(error)
+            self.hopeless = not isinstance(error, _PASSING)
             self.failed(error)
         else:
             self._loading = None
             self.load_s = self._clock() - self._loading_since
             self._warm = self._healthy = True
+            self.hopeless = False
             self._breaker.succeeded()
             self.last_error = None
             self._changed()
