@@ -285,3 +285,29 @@ async def test_the_key_goes_with_each_request_and_never_into_an_error():
             await ask(server.url)
         assert "Bearer secret" in server.requests[0][0]
     assert "secret" not in str(caught.value)
+
+
+async def test_a_server_that_dropped_all_idle_connections_is_asked_on_a_new_one():
+    body = b'{"data":[{"index":0,"embedding":[1.0]}]}'
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers a connection's first request, and closes at the second without a word."""
+        for answers in (True, False):
+            length = 0
+            while line := (await reader.readline()).strip():
+                name, _, value = line.partition(b":")
+                length = int(value) if name.lower() == b"content-length" else length
+            await reader.read(length)
+            if answers:
+                await asyncio.sleep(0.05)  # so that requests at the same time need a connection each
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    engine = OpenAICompatibleEngine(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        await asyncio.gather(*(engine.embed("m", ["text"]) for _ in range(4)))
+        assert (await engine.embed("m", ["text"])).vectors == ((1.0,),)
+    finally:
+        await engine.close()
+        server.close()

@@ -146,7 +146,7 @@ def cold(
     if json:
         print_json({"run": done, "metrics": metrics})
         return
-    print_cold_start(metrics)
+    print_cold_start(metrics, dropped=not keep_cache)
     note_kept(done)
 
 

@@ -1,14 +1,13 @@
-"""How `inhouse bench` shows a run under way, and its figures and comparisons at the end; measures nothing."""
+"""How `inhouse bench` shows a run under way, and its figures at the end; measures nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from inhouse.bench.compare import Comparison
 from inhouse.bench.progress import BenchProgress
 from inhouse.cli.output import note, print_table, progress
-from inhouse.cli.run_view import figure_text, labels_text, short_id
+from inhouse.cli.run_view import figure_text, short_id
 from inhouse.core.records import Metric, Run, Scalar
 
 # Heading, metric and its further labels. What a stage is too small for stays empty.
@@ -61,8 +60,8 @@ def print_stages(metrics: Sequence[Metric]) -> None:
         note(remark)
 
 
-def print_cold_start(metrics: Sequence[Metric]) -> None:
-    """A row for each state of the page cache, a column a part."""
+def print_cold_start(metrics: Sequence[Metric], *, dropped: bool) -> None:
+    """A row for each state of the page cache, a column a part. `dropped`: a cold one was asked for."""
     parts = ("process", "load", "first_token", "total")
     caches = list(dict.fromkeys(m.labels.get("cache") for m in metrics if m.name == "cold_start_s"))
     rows = []
@@ -71,6 +70,8 @@ def print_cold_start(metrics: Sequence[Metric]) -> None:
         starts = next((m.n for m in own), None)
         rows.append([f"{cache} page cache", starts, *(_cell(own, "cold_start_s", {"part": part}) for part in parts)])
     print_table(["cold start, medians", "starts", "process", "load", "first token", "total"], rows)
+    if dropped and "cold" not in caches:
+        note("the model file could not be put out of the page cache: another process uses it, or the system forbids it")
 
 
 def print_memory(metrics: Sequence[Metric]) -> None:
@@ -89,31 +90,6 @@ def print_memory(metrics: Sequence[Metric]) -> None:
             ]
         )
     print_table(["context", "slots", "measured", "estimate (predicted)", "off by"], rows)
-
-
-def print_comparison(comparison: Comparison) -> None:
-    """What differs, row by row, after what else differs between the runs."""
-    for warning in comparison.warnings:
-        note(f"note: {warning}")
-    if not comparison.rows:
-        note("The runs have no figure in common")
-        return
-    print_table(
-        ["figure", "of", "A", "B", "B ÷ A", "95 % interval", "verdict on B"],
-        [
-            (
-                row.name,
-                labels_text({name: value for name, value in row.labels.items() if name in ("stage", "stat", "part")})
-                or labels_text(row.labels),
-                figure_text(row.a, row.unit),
-                figure_text(row.b, row.unit),
-                None if row.ratio is None else f"{row.ratio:.3g}",
-                None if row.low is None or row.high is None else f"{row.low:.3g} … {row.high:.3g}",
-                row.verdict,
-            )
-            for row in comparison.rows
-        ],
-    )
 
 
 def note_kept(run: Run) -> None:

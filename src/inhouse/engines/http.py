@@ -103,7 +103,10 @@ class HttpClient:
     async def _first_bytes(
         self, method: str, path: str, data: bytes | None, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        """Sends; once more if a kept-alive connection turned out to be closed before it brought a byte."""
+        """Sends; again as long as a kept-alive connection turns out to be closed before it brought a byte.
+
+        Several may: a server that drops idle connections drops all of them at once.
+        """
         reused: list[bool] = []
         headers = {} if data is None else {"Content-Type": "application/json"}
         send = partial(
@@ -115,16 +118,18 @@ class HttpClient:
             timeout=timeout,
             trace_request_ctx=reused,
         )
-        try:
-            return await send()
-        except _BROKEN as first:
-            # Only a kept-alive connection may have been closed before it brought its first byte without harm.
-            if not reused or isinstance(first, aiohttp.ServerTimeoutError):
-                raise
+        first: Exception | None = None
+        while True:
+            reused.clear()
             try:
                 return await send()
-            except aiohttp.ClientConnectorError:
-                raise first from None  # there was a server a moment ago: it died, it was not absent
+            except aiohttp.ClientConnectorError as error:
+                raise first or error from None  # was there a server a moment ago, it died and was not absent
+            except _BROKEN as error:
+                # Only a kept-alive connection may have been closed before it brought its first byte without harm.
+                if not reused or isinstance(error, aiohttp.ServerTimeoutError):
+                    raise
+                first = first or error
 
     def _open(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
