@@ -55,7 +55,6 @@ class Router:
     Args:
         offers: by the name that callers use. A fallback is one of these names.
         make_queue: a queue for a model, with so many places to wait; by default one in this process.
-        preload: whether the models are loaded at the start; otherwise by the first request for each.
         check_s: how often each replica's health is looked at.
         patience_s: how long requests wait for a model that is down and has no fallback.
         clock: counts seconds and never goes back.
@@ -66,12 +65,10 @@ class Router:
         offers: Mapping[str, Offer],
         *,
         make_queue: Callable[[str, int], Queue] | None = None,
-        preload: bool = True,
         check_s: float = 5.0,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._preload = preload
         self._pools = {
             model: Pool(
                 model,
@@ -155,7 +152,7 @@ class Router:
     async def start(self) -> None:
         """See `Upstream.start`."""
         for pool in self._pools.values():
-            await pool.start(preload=self._preload)
+            await pool.start()
 
     async def close(self) -> None:
         """Ends what runs in the background, and the engines."""

@@ -41,11 +41,16 @@ CALLERS_FAULT = (EngineRefused, ContextExceeded, UnsupportedFeature)
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model on offer: its replicas, the model that stands in for it, and how many requests may wait."""
+    """A model on offer.
+
+    `fallback` stands in for it where all `replicas` fail, `max_waiting` requests may wait for it, and it is loaded
+    at the start (`preload`) or by its first request.
+    """
 
     replicas: tuple[Replica, ...]
     fallback: str | None = None
     max_waiting: int = 64
+    preload: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -95,10 +100,10 @@ class Pool:
         conditions = {member.condition for member in self.members}
         return bool(self.queue.slots) or (Condition.COLD in conditions and Condition.LOADING not in conditions)
 
-    async def start(self, *, preload: bool) -> None:
-        """Begins to look after the replicas' health; `preload` loads the model everywhere, in the background."""
+    async def start(self) -> None:
+        """Begins to look after the replicas' health, and to load the model where that is wanted."""
         self._watches = [asyncio.create_task(m.watch(), name=f"watch {m.replica.name}") for m in self.members]
-        if preload:
+        if self.offer.preload:
             for member in self.members:
                 member.warm_up()
         self._refresh()
