@@ -92,7 +92,7 @@ def list_keys(
 ) -> None:
     """List the keys."""
     with _keys() as keys:
-        found = keys.keys(revoked=all_)
+        found = keys.all(revoked=all_)
     if json:
         print_json(found)
     elif not found:

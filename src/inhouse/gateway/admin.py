@@ -76,7 +76,7 @@ def admin_routes(gateway: Gateway) -> APIRouter:
     async def list_keys(request: Request, revoked: bool = False) -> list[dict[str, Any]]:
         """The keys, without their secrets."""
         admin_of(gateway, request)
-        return [_plain(key) for key in await asyncio.to_thread(lambda: keys.keys(revoked=revoked))]
+        return [_plain(key) for key in await asyncio.to_thread(lambda: keys.all(revoked=revoked))]
 
     @router.post("/admin/keys", status_code=201)
     async def create_key(request: Request, new: NewKey) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Knows no API and no bytes.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,8 +18,6 @@ from inhouse.gateway.base import Route
 from inhouse.gateway.exchange import Exchange
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.guard.verdict import Verdict, strictest
-
-_PREFIX_CHARACTERS = 1024
 
 Events = AsyncGenerator[Event, None]
 
@@ -100,9 +97,7 @@ async def _from_cache_or_upstream(
             for event in hit.events(time.perf_counter()):
                 yield event
             return
-    asked = gateway.upstream.chat(
-        request, caller, account.route, deadline_s=deadline_s(gateway, exchange), prefix=_prefix(request)
-    )
+    asked = gateway.upstream.chat(request, caller, account.route, deadline_s=deadline_s(gateway, exchange))
     kept = Collector() if key is not None else None
     async with aclosing(cast("Events", asked)) as events:
         async for event in events:
@@ -125,9 +120,3 @@ def deadline_s(gateway: Gateway, exchange: Exchange) -> float | None:
     if not 0 < seconds < 1e6:
         raise InvalidRequest("X-Deadline-Seconds must be a number over 0")
     return seconds
-
-
-def _prefix(request: ChatRequest) -> bytes:
-    """Alike for conversations that begin alike, whose prompts an engine may still have in its cache."""
-    begin = "".join(message.content[:_PREFIX_CHARACTERS] for message in request.messages[:2])[:_PREFIX_CHARACTERS]
-    return hashlib.blake2b(begin.encode("utf-8", "replace"), digest_size=8).digest()

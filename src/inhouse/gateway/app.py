@@ -12,13 +12,14 @@ from starlette.exceptions import HTTPException
 
 from inhouse import __version__
 from inhouse.core.errors import InhouseError, InvalidRequest
-from inhouse.gateway import openai_api
+from inhouse.gateway import ollama_answers, ollama_api, openai_api
 from inhouse.gateway.admin import admin_routes
 from inhouse.gateway.exchange import Exchange, Receive, Scope, Send
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.handler import serve
 from inhouse.gateway.http_errors import error_headers, error_status
 from inhouse.gateway.model_routes import openai_routes
+from inhouse.gateway.ollama_routes import ollama_routes
 from inhouse.gateway.openapi import describe
 from inhouse.gateway.wire import Api
 
@@ -26,6 +27,10 @@ HOT_ROUTES: dict[str, Api] = {
     "/v1/chat/completions": openai_api.CHAT,
     "/v1/completions": openai_api.COMPLETION,
     "/v1/embeddings": openai_api.EMBEDDINGS,
+    "/api/chat": ollama_api.CHAT,
+    "/api/generate": ollama_api.GENERATE,
+    "/api/embed": ollama_api.EMBED,
+    "/api/embeddings": ollama_api.OLD_EMBED,
 }
 
 
@@ -50,6 +55,7 @@ def create_api(gateway: Gateway) -> FastAPI:
     """The routes that are not hot: models, health, metrics, administration, documentation."""
     api = FastAPI(title="inhouse gateway", version=__version__, redoc_url=None)
     api.include_router(openai_routes(gateway))
+    api.include_router(ollama_routes(gateway))
     api.include_router(admin_routes(gateway))
 
     @api.exception_handler(InhouseError)
@@ -90,7 +96,7 @@ async def not_ready(gateway: Gateway) -> str:
 
 
 def _error_form(request: Request) -> Callable[[InhouseError], bytes]:
-    return openai_api.error_bytes
+    return ollama_answers.error_bytes if request.url.path.startswith("/api/") else openai_api.error_bytes
 
 
 def new_request_id() -> str:

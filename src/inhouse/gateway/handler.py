@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 from inhouse.core.errors import (
@@ -44,11 +45,13 @@ async def serve(gateway: Gateway, exchange: Exchange, api: Api) -> None:
     gateway.running += 1
     try:
         call = await _read(gateway, exchange, api, account)
-        state = await _admit(gateway, account, call)
+        call, state = await _admit(gateway, account, call)
         exchange.cancel_when_client_leaves()
         headers = state.headers() if state is not None else ()
         if isinstance(call, EmbedCall):
             await _embed(gateway, exchange, account, call, headers)
+        elif call.loads is not None:
+            await _load(gateway, exchange, account, call.loads(), call.form.content_type)
         elif call.form.stream:
             await _stream(gateway, exchange, account, call, headers)
         else:
@@ -82,29 +85,46 @@ async def _read(gateway: Gateway, exchange: Exchange, api: Api, account: Account
     account.caller = gateway.keys.caller(exchange.key())
     settings = gateway.settings
     data = await exchange.body(settings.max_body_bytes, settings.body_timeout_s)
-    return api.read(data, Asked(account.id, account.at))
+    return api.read(data, Asked(account.id, account.at, account.began))
 
 
-async def _admit(gateway: Gateway, account: Account, call: ChatCall | EmbedCall) -> LimitState | None:
-    """Whether the caller may have that now; its limits' state, which must be settled later."""
+async def _admit(
+    gateway: Gateway, account: Account, call: ChatCall | EmbedCall
+) -> tuple[ChatCall | EmbedCall, LimitState | None]:
+    """Whether the caller may have that now: the call, for a model by its own name, and the state of its limits.
+
+    The limits must be settled at the end.
+    """
     caller = account.known_caller
+    asked = call.model if isinstance(call, EmbedCall) else call.request.model
+    model = _served(gateway, asked)
+    if model is None:
+        raise ModelNotServed(f"There is no model {asked!r} here", do="GET /v1/models lists those there are")
+    account.model = model
     if isinstance(call, EmbedCall):
-        account.model = call.model
+        call = replace(call, model=model)
         account.prompt_estimate = account.estimate = estimate_tokens(call.texts)
     else:
-        request = call.request
-        account.model, account.stream = request.model, call.form.stream
-        account.prompt_estimate = estimate_tokens([message.content for message in request.messages])
-        account.estimate = account.prompt_estimate + (request.max_tokens or _DEFAULT_ANSWER_TOKENS)
-    if not gateway.upstream.serves(account.model):
-        asked, account.model = account.model, ""  # a made-up name must not become a label of the metrics
-        raise ModelNotServed(f"There is no model {asked!r} here", do="GET /v1/models lists those there are")
-    if not caller.may_use(account.model):
-        raise Forbidden(f"The key may not use {account.model}", do="Ask an admin for a key that may")
+        if model != asked:
+            call = replace(call, request=replace(call.request, model=model))
+        account.stream = call.form.stream
+        account.prompt_estimate = estimate_tokens([message.content for message in call.request.messages])
+        account.estimate = account.prompt_estimate + (call.request.max_tokens or _DEFAULT_ANSWER_TOKENS)
+    if not caller.may_use(model):
+        raise Forbidden(f"The key may not use {model}", do="Ask an admin for a key that may")
     gateway.spending.check(caller)
     if gateway.limits is None:
-        return None
-    return await gateway.limits.take(caller, account.model, account.estimate)
+        return call, None
+    return call, await gateway.limits.take(caller, model, account.estimate)
+
+
+def _served(gateway: Gateway, asked: str) -> str | None:
+    """The model's name here; as in Ollama, no tag means the tag `latest`."""
+    serves = gateway.upstream.serves
+    if serves(asked):
+        return asked
+    other = asked.removesuffix(":latest") if asked.endswith(":latest") else f"{asked}:latest"
+    return other if serves(other) else None
 
 
 # --- the answer -----------------------------------------------------------------------------------------
@@ -160,6 +180,12 @@ async def _embed(
     body = call.document(embeddings)
     await _record(gateway, account)
     await exchange.respond(200, JSON, body, headers)
+
+
+async def _load(gateway: Gateway, exchange: Exchange, account: Account, body: bytes, content_type: bytes) -> None:
+    """The model is kept loaded by the upstream: there is nothing to do but to say so."""
+    await _record(gateway, account)
+    await exchange.respond(200, content_type, body)
 
 
 def _piece(form: AnswerForm, event: Event) -> bytes:

@@ -137,7 +137,7 @@ class KeyStore:
             rows = connection.execute(select(teams).order_by(teams.c.name)).mappings().all()
         return [Team(row["name"], _limits(row), _budget(row)) for row in rows]
 
-    def keys(self, *, revoked: bool = False) -> list[Key]:
+    def all(self, *, revoked: bool = False) -> list[Key]:
         """The keys, newest first; the revoked ones too where asked for."""
         query = select(api_keys).order_by(api_keys.c.id.desc())
         if not revoked:

@@ -1,4 +1,4 @@
-"""Routes that tell which models there are, in OpenAI's form."""
+"""Routes that tell which models there are, in OpenAI's form; and whose key comes with a request."""
 
 from __future__ import annotations
 

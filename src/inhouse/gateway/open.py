@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from inhouse.core.errors import UsageError
 from inhouse.core.settings import Settings
 from inhouse.engines.base import Engine
 from inhouse.engines.open import open_engine
-from inhouse.gateway.base import Upstream
-from inhouse.gateway.direct import Backend, Direct
+from inhouse.gateway.failover import Router
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.key_store import KeyStore
 from inhouse.gateway.keys import KeyTable
@@ -18,14 +20,19 @@ from inhouse.gateway.ledger import Ledger
 from inhouse.gateway.limits import RateLimits
 from inhouse.gateway.logs import open_log
 from inhouse.gateway.metrics import Metrics
+from inhouse.gateway.pool import Offer
 from inhouse.gateway.prices import load_prices
-from inhouse.gateway.settings import GatewaySettings
+from inhouse.gateway.replica import Replica
+from inhouse.gateway.settings import GatewaySettings, ReplicaSettings
 from inhouse.gateway.spending import Spending
 from inhouse.models.launch import launch_spec
 from inhouse.store.database import Database
 
 if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
+
+# Requests that a server answers at once, where nobody says: Ollama's own default, and what vLLM takes with ease.
+_SLOTS = {"ollama": 4, "openai": 64}
 
 
 async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) -> Gateway:
@@ -40,14 +47,14 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
                 why="everyone who reaches it could use the models",
                 do="Make a key first: inhouse keys create NAME --role admin",
             )
-        upstream = await _upstream(settings, gateway_settings)
+        router = await _router(settings, gateway_settings)
     except BaseException:
         database.close()
         raise
     return Gateway(
         settings=gateway_settings,
         database=database,
-        upstream=upstream,
+        upstream=router,
         keys=KeyTable(KeyStore(database), time.time, open_to_all=loopback),
         spending=Spending(database, time.time),
         ledger=Ledger(database, sync=gateway_settings.ledger_sync),
@@ -75,25 +82,79 @@ def is_loopback_host(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-async def _upstream(settings: Settings, gateway_settings: GatewaySettings) -> Upstream:
-    kind = settings.engine
-    engine = open_engine(kind, settings, lambda name: launch_spec(settings, name))
+async def _router(settings: Settings, gateway_settings: GatewaySettings) -> Router:
+    engines = _Engines(settings)
     try:
-        names = [settings.model] if settings.model else await _offered(kind, engine, settings)
-        if not names:
-            raise UsageError(f"The {kind} engine offers no model", do="Pull one first: inhouse models pull NAME")
+        offers = {
+            model.name: Offer(
+                tuple(engines.replica(model.name, replica) for replica in model.replicas),
+                model.fallback or None,
+                model.max_waiting,
+            )
+            for model in gateway_settings.models
+        }
+        for name in () if offers else await _models_of(settings, engines):
+            offers[name] = Offer((engines.replica(name, ReplicaSettings(engine=settings.engine)),))
+        unknown = {offer.fallback for offer in offers.values() if offer.fallback} - offers.keys()
+        if unknown:
+            raise UsageError(f"The fallback {', '.join(sorted(unknown))} is no model of this gateway")
     except BaseException:
-        await engine.close()
+        await engines.close()
         raise
-    return Direct({name: Backend(engine, name) for name in names})
+    return Router(offers)
 
 
-async def _offered(kind: str, engine: Engine, settings: Settings) -> list[str]:
-    if kind == "embedded":
+async def _models_of(settings: Settings, engines: _Engines) -> list[str]:
+    """The model of the program's own settings, else what its engine offers."""
+    if settings.model:
+        return [settings.model]
+    if settings.engine == "embedded":
         from inhouse.models.choice import default_model
 
         return [default_model(settings)]
-    return [info.name for info in await engine.models()]
+    offered = [info.name for info in await engines.get(ReplicaSettings(engine=settings.engine)).models()]
+    if not offered:
+        raise UsageError(f"The {settings.engine} engine offers no model", do="Pull one first, then start the gateway")
+    return offered
+
+
+class _Engines:
+    """The engines of all replicas: one for each server, one for all embedded models."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open: dict[tuple[str, str, str], Engine] = {}
+
+    def get(self, replica: ReplicaSettings) -> Engine:
+        """The replica's engine, opened if it is the first of its server."""
+        key = (replica.engine, replica.url, replica.key_env)
+        if key not in self._open:
+            changed: dict[str, object] = {}
+            if replica.url:
+                changed["ollama_url" if replica.engine == "ollama" else "base_url"] = replica.url
+                changed["api_key"] = SecretStr("")
+            if replica.key_env:
+                if replica.key_env not in os.environ:
+                    raise UsageError(f"The environment has no {replica.key_env}, where a replica's API key should be")
+                changed["api_key"] = SecretStr(os.environ[replica.key_env])
+            settings = self._settings.model_copy(update=changed)
+            self._open[key] = open_engine(replica.engine, settings, lambda name: launch_spec(settings, name))
+        return self._open[key]
+
+    def replica(self, name: str, replica: ReplicaSettings) -> Replica:
+        """The replica for the router."""
+        engine = self.get(replica)
+        model = replica.model or name
+        slots = replica.slots or _SLOTS.get(replica.engine, _SLOTS["openai"])
+        if replica.engine == "embedded" and not replica.slots:
+            slots = launch_spec(self._settings, model).slots
+        where = replica.url or (self._settings.base_url if replica.engine == "openai" else "")
+        return Replica(f"{replica.engine} {where}".strip(), engine, model, slots)
+
+    async def close(self) -> None:
+        """Closes them all."""
+        for engine in self._open.values():
+            await engine.close()
 
 
 def _guard(settings: GatewaySettings) -> Guard | None:

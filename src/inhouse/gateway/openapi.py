@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from inhouse.gateway.ollama_requests import EmbedBody, GenerateBody, OldEmbedBody, OllamaChatBody
 from inhouse.gateway.openai_requests import ChatBody, CompletionBody, EmbeddingsBody
 from inhouse.gateway.wire import Api
 
@@ -16,6 +17,10 @@ _BODIES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "/v1/chat/completions": (ChatBody, "Answers a conversation."),
     "/v1/completions": (CompletionBody, "Answers a prompt (the older API)."),
     "/v1/embeddings": (EmbeddingsBody, "Embeds texts."),
+    "/api/chat": (OllamaChatBody, "Answers a conversation."),
+    "/api/generate": (GenerateBody, "Answers a prompt."),
+    "/api/embed": (EmbedBody, "Embeds texts."),
+    "/api/embeddings": (OldEmbedBody, "Embeds a text (the older API)."),
 }
 _STATUSES = {
     400: "The request is not valid, or the guard forbids it",

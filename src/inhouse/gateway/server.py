@@ -55,7 +55,7 @@ async def run_server(gateway: Gateway, listening: socket.socket) -> None:
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [ForwardToLog(gateway.log)], False
             logger.setLevel(logging.WARNING)
-        server = _Server(gateway)
+        server = GatewayServer(gateway)
         gateway.log.info("serving", address="{}:{}".format(*listening.getsockname()[:2]))
         await server.serve(sockets=[listening])
     finally:
@@ -63,7 +63,7 @@ async def run_server(gateway: Gateway, listening: socket.socket) -> None:
         gateway.log.info("stopped", usage_rows=gateway.ledger.rows)
 
 
-class _Server(uvicorn.Server):
+class GatewayServer(uvicorn.Server):
     """On the first signal it finishes what runs and refuses what comes (503); the second ends it at once."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -92,14 +92,15 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         signals = (signal.SIGTERM, signal.SIGINT)
         for number in signals:
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self.stop)
         try:
             yield
         finally:
             for number in signals:
                 loop.remove_signal_handler(number)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Begins to drain; called again, ends at once."""
         if self._draining is None:
             self._gateway.draining = True
             self._gateway.log.info("draining", running=self._gateway.running)

@@ -22,14 +22,14 @@ class ReplicaSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    engine: Literal["embedded", "ollama", "openai"] = "openai"
+    engine: str = "openai"
     url: str = ""
     model: str = ""
     """The model's name there; empty: the same as here."""
     key_env: str = ""
     """The environment variable that holds the server's API key."""
     slots: int = Field(default=0, ge=0, le=4096)
-    """Requests it answers at once; 0: as many as the engine says, else 8."""
+    """Requests it answers at once; 0: the embedded engine's own number, 4 for Ollama, 64 for others."""
 
 
 class ModelSettings(BaseModel):
@@ -41,7 +41,7 @@ class ModelSettings(BaseModel):
     replicas: list[ReplicaSettings] = Field(min_length=1)
     fallback: str = ""
     """The model that takes over when none of the replicas can answer."""
-    max_waiting: int = Field(default=64, ge=0)
+    max_waiting: int = Field(default=256, ge=0)
     """Requests that may wait in its queue."""
 
 

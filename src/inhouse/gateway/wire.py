@@ -48,21 +48,24 @@ class AnswerForm(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a form needs to know of the request: its id, and when it came (seconds since 1970)."""
+    """What a form needs to know of the request: its id, and when it came (wall-clock, and by perf_counter)."""
 
     id: str
     at: float
+    began: float
 
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """A body that was read: what to ask the engine, and the form of the answer. `request` None: nothing is asked,
-    the answer is what `form` makes of an empty one (Ollama's way to load a model).
+    """A body that was read: what to ask the engine, and the form of the answer.
+
+    `loads` is there where nothing is asked and the model is only to be loaded (Ollama's API); it makes the
+    answer to that.
     """
 
     request: ChatRequest
     form: AnswerForm
-    only_load: bool = False
+    loads: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
