@@ -236,6 +236,24 @@ async def test_a_frozen_worker_is_a_stall(tiny_model):
         assert isinstance((await answer(engine))[-1], DoneEvent)
 
 
+async def test_a_request_given_up_while_it_queues_is_never_generated(tiny_model):
+    engine = EmbeddedEngine(lambda _: spec(tiny_model, slots=1))
+    await engine.load(MODEL)
+    begin = time.perf_counter()
+    first = asyncio.create_task(answer(engine, 60))
+    await asyncio.sleep(0.1)
+    given_up = asyncio.create_task(answer(engine, 400))
+    await asyncio.sleep(0.1)
+    given_up.cancel()
+    last = asyncio.create_task(answer(engine, 4))
+    await first
+    sixty_tokens_s = time.perf_counter() - begin
+    await last
+
+    assert time.perf_counter() - begin < 4 * sixty_tokens_s  # four hundred more would make it over seven times
+    await engine.close()
+
+
 async def test_other_users_of_the_machine_cannot_use_the_server(tiny_model):
     async with running(tiny_model) as engine:
         await engine.load(MODEL)

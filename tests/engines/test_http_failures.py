@@ -26,6 +26,7 @@ from inhouse.core.errors import (
 )
 from inhouse.engines.base import ChatRequest, DoneEvent, Message, TextEvent
 from inhouse.engines.openai_compatible import OpenAICompatibleEngine
+from inhouse.engines.openai_wire import LLAMA_CPP
 
 REQUEST = ChatRequest("m", (Message("user", "hi"),))
 
@@ -191,6 +192,22 @@ async def test_silence_in_mid_answer_is_a_stall_and_what_came_before_was_deliver
         assert first.text == "Hello"
         with pytest.raises(EngineStalled):
             await anext(stream)
+        await engine.close()
+
+
+async def test_a_llama_cpp_server_that_queues_in_silence_is_waited_for_while_it_answers_health():
+    async with scripted([1.0, WHOLE], [answer(b'{"status": "ok"}')]) as server:
+        engine = OpenAICompatibleEngine(server.url, stall_s=0.3, dialect=LLAMA_CPP)
+        events = [event async for event in engine.chat(REQUEST)]
+        assert isinstance(events[-1], DoneEvent)
+        await engine.close()
+
+
+async def test_a_llama_cpp_server_that_does_not_answer_health_either_is_a_stall():
+    async with scripted([10.0]) as server:
+        engine = OpenAICompatibleEngine(server.url, stall_s=0.3, dialect=LLAMA_CPP)
+        with pytest.raises(EngineStalled):
+            _ = [event async for event in engine.chat(REQUEST)]
         await engine.close()
 
 

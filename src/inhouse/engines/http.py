@@ -6,7 +6,7 @@ Knows status codes and sockets; nothing of any server's routes or answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
@@ -72,11 +72,17 @@ class HttpClient:
             raise malformed(content, str(error)) from None
 
     @asynccontextmanager
-    async def stream(self, path: str, body: Any) -> AsyncIterator[Incoming]:
-        """POSTs and hands over the answer's bytes as they come. Leaving early closes the connection."""
+    async def stream(
+        self, path: str, body: Any, *, busy: Callable[[], Awaitable[bool]] | None = None
+    ) -> AsyncIterator[Incoming]:
+        """POSTs and hands over the answer's bytes as they come. Leaving early closes the connection.
+
+        A server that says nothing before it has begun to answer may have queued the request: as long as `busy`
+        finds that it is at work, waiting for the answer's beginning is no stall.
+        """
         with self._failures():
             async with AsyncExitStack() as stack:
-                async with asyncio.timeout(self.stall_s):
+                async with self._patience(busy):
                     send = self._send("POST", path, body, self._stream_timeout)
                     response = await stack.enter_async_context(send)
                 yield stack.enter_context(Incoming(response.content, self.stall_s))
@@ -86,6 +92,22 @@ class HttpClient:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    @asynccontextmanager
+    async def _patience(self, busy: Callable[[], Awaitable[bool]] | None) -> AsyncIterator[None]:
+        async with asyncio.timeout(self.stall_s) as limit:
+            extending = asyncio.create_task(self._extend(limit, busy)) if busy else None
+            try:
+                yield
+            finally:
+                if extending is not None:
+                    extending.cancel()
+
+    async def _extend(self, limit: asyncio.Timeout, busy: Callable[[], Awaitable[bool]]) -> None:
+        while True:
+            await asyncio.sleep(self.stall_s / 2)
+            if await busy() and not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time() + self.stall_s)
 
     @asynccontextmanager
     async def _send(

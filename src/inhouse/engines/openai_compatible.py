@@ -97,7 +97,8 @@ class OpenAICompatibleEngine:
         body = chat_body(request if native else tools_as_text(request), dialect)
         reader = AnswerReader()
         at = 0.0
-        async with self._http.stream(f"{self._api}/chat/completions", body) as content:
+        busy = self._answers_health if dialect is LLAMA_CPP else None
+        async with self._http.stream(f"{self._api}/chat/completions", body, busy=busy) as content:
             async for at, events in sse(content):
                 for data in events:
                     if (text := reader.read(at, data)) is not None:
@@ -189,6 +190,14 @@ class OpenAICompatibleEngine:
             return None
         version = answer.get(key) if isinstance(answer, dict) else None
         return str(version) if version else None
+
+    async def _answers_health(self) -> bool:
+        """Whether llama.cpp's server is there: it sends nothing while a request queues or its prompt is read."""
+        try:
+            await self._http.json("GET", "/health", timeout_s=_QUICK_S)
+        except EngineError:
+            return False
+        return True
 
     async def _know_dialect(self) -> Dialect:
         if self._dialect is None:
