@@ -1,9 +1,10 @@
-"""What several parts' tests share: a real PostgreSQL, a real tiny model."""
+"""What several parts' tests share: a real PostgreSQL, a real Redis, a real tiny model."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from throwaway_postgres import find_binaries, run_postgres
+from throwaway_redis import run_redis
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +52,15 @@ def tiny_model() -> Path:
         return model_path(settings, "smollm2:135m")
     except ModelNotPulled:
         return asyncio.run(pull(find_entry("smollm2:135m"), settings.models_dir)).path
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a real Redis, started for this session on a free loopback port."""
+    server = shutil.which("redis-server")
+    if server is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is not installed; CI must install it")
+        pytest.skip("redis-server is not installed")
+    with run_redis(server) as url:
+        yield url

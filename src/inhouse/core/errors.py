@@ -301,6 +301,14 @@ class Draining(GatewayError):
     retryable = True
 
 
+class SharedStateLost(GatewayError):
+    """The Redis that several gateway processes share does not answer."""
+
+    http_status = 503
+    code = "shared_state_lost"
+    retryable = True
+
+
 class GuardBlocked(GatewayError):
     """The guard's policy forbids the request or the answer. Never repeats what was found."""
 
