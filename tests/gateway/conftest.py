@@ -1,100 +1,17 @@
-"""A gateway on a socket of this machine, before an engine of this process."""
+"""Gateways for tests, each on a store of its own."""
 
 from __future__ import annotations
 
-import asyncio
-import io
-import json
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from running_gateway import Running, serving
 from talking_engine import TalkingEngine
 
-from inhouse.gateway.failover import Router
-from inhouse.gateway.gateway import Gateway
-from inhouse.gateway.key_store import KeyStore
-from inhouse.gateway.keys import KeyTable
-from inhouse.gateway.ledger import Ledger
-from inhouse.gateway.limits import RateLimits
-from inhouse.gateway.logs import open_log
-from inhouse.gateway.metrics import Metrics
-from inhouse.gateway.pool import Offer
-from inhouse.gateway.replica import Replica
-from inhouse.gateway.server import GatewayServer, listen
-from inhouse.gateway.settings import GatewaySettings
-from inhouse.gateway.spending import Spending
 from inhouse.store.database import Database
-from inhouse.store.gateway_tables import usage
-
-
-@dataclass
-class Running:
-    """A gateway that serves; `rows` reads its ledger as another process would."""
-
-    url: str
-    port: int
-    gateway: Gateway
-    engine: TalkingEngine
-    keys: KeyStore
-    server: GatewayServer
-    task: asyncio.Task
-    log: io.BytesIO
-    database: Database
-
-    def rows(self) -> list[dict]:
-        with self.database.read() as connection:
-            return [dict(row) for row in connection.execute(usage.select().order_by(usage.c.id)).mappings()]
-
-    def logged(self) -> list[dict]:
-        return [json.loads(line) for line in self.log.getvalue().splitlines()]
-
-
-@asynccontextmanager
-async def serving(url: str, engine: TalkingEngine | None = None, **parts) -> AsyncIterator[Running]:
-    """Serves until the block ends. `parts` replace parts of the gateway; `settings` is a dict."""
-    engine = engine or TalkingEngine()
-    database = Database(url)
-    log = io.BytesIO()
-    clock = parts.pop("clock", time.time)
-    settings = GatewaySettings(**{"drain_s": 2, **parts.pop("settings", {})})
-    offers = {name: Offer((Replica("talking", engine, name, 64),)) for name in engine.names}
-    open_to_all = parts.pop("open_to_all", True)
-    gateway = Gateway(
-        **{
-            "settings": settings,
-            "database": database,
-            "upstream": Router(offers),
-            "keys": KeyTable(KeyStore(database), clock, open_to_all=open_to_all),
-            "spending": Spending(database, clock),
-            "ledger": Ledger(database),
-            "prices": {},
-            "metrics": Metrics(),
-            "log": open_log("info", log),
-            "limits": RateLimits(),
-            "clock": clock,
-            **parts,
-        }
-    )
-    await gateway.start()
-    listening = listen("127.0.0.1", 0)
-    server = GatewayServer(gateway)
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    port = listening.getsockname()[1]
-    other = Database(url)
-    try:
-        while not server.started:
-            await asyncio.sleep(0.005)
-        yield Running(f"http://127.0.0.1:{port}", port, gateway, engine, KeyStore(other), server, task, log, other)
-    finally:
-        server.should_exit = True
-        await task
-        await gateway.close()
-        other.close()
 
 
 @pytest.fixture(scope="session")

@@ -59,11 +59,14 @@ async def serve(gateway: Gateway, exchange: Exchange, api: Api) -> None:
     except InhouseError as error:
         await _fail(gateway, exchange, api, account, call, error)
     except asyncio.CancelledError:
-        if not exchange.client_left:
+        if not (exchange.client_left or gateway.draining):
             raise
         cast("asyncio.Task[None]", asyncio.current_task()).uncancel()
-        account.status, account.error = CLIENT_LEFT, "client_left"
-        gateway.ledger.note(_close(gateway, account))
+        if exchange.client_left:
+            account.status, account.error = CLIENT_LEFT, "client_left"
+            gateway.ledger.note(_close(gateway, account))
+        else:
+            await _fail(gateway, exchange, api, account, call, _draining())
     except Exception as error:
         gateway.log.error("defect", request_id=account.id, api=api.name, exc_info=error)
         await _fail(gateway, exchange, api, account, call, InhouseError("The gateway failed", do="Try again"))
@@ -81,7 +84,7 @@ async def serve(gateway: Gateway, exchange: Exchange, api: Api) -> None:
 async def _read(gateway: Gateway, exchange: Exchange, api: Api, account: Account) -> ChatCall | EmbedCall:
     """Who asks, and for what."""
     if gateway.draining:
-        raise Draining("The gateway is shutting down", do="Send the request again in a moment", retry_after_s=1)
+        raise _draining()
     account.caller = gateway.keys.caller(exchange.key())
     settings = gateway.settings
     data = await exchange.body(settings.max_body_bytes, settings.body_timeout_s)
@@ -236,3 +239,7 @@ def _close(gateway: Gateway, account: Account) -> UsageRow:
 
 def _model(account: Account) -> str:
     return account.route.model if account.route is not None else account.model
+
+
+def _draining() -> Draining:
+    return Draining("The gateway is shutting down", do="Send the request again in a moment", retry_after_s=1)
