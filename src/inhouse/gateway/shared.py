@@ -6,17 +6,20 @@ While it does not answer, each process goes on with what it has in its own memor
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from inhouse.core.errors import MissingExtra, SharedStateLost, UsageError
 
 try:
     from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
 except ImportError as error:  # pragma: no cover - the extra is installed where the tests run
     raise MissingExtra(
@@ -49,9 +52,7 @@ class Shared:
         self._handlers: dict[str, Callable[[str], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         try:
-            self._redis: Redis = Redis.from_url(
-                url, decode_responses=True, socket_timeout=_LIMIT_S, socket_connect_timeout=_LIMIT_S
-            )
+            self._redis, self._raw = (_connection(url, decode_responses=text) for text in (True, False))
         except ValueError as error:
             raise UsageError(
                 "The address of the Redis cannot be used", why=str(error), do="E.g. redis://host:6379/0"
@@ -83,13 +84,25 @@ class Shared:
 
     async def call(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """Runs the script lua/<script>.lua."""
-        if not self.connected:
-            raise _lost()
-        try:
+        with self._answers():
             return await self._scripts[script](keys=keys, args=args)
-        except (RedisError, OSError) as error:
-            self._lost_until = self._clock() + _LOST_S
-            raise _lost(error) from error
+
+    async def load(self, name: str) -> bytes | None:
+        """The bytes kept under the name."""
+        with self._answers():
+            return cast("bytes | None", await self._raw.get(name))
+
+    async def save(self, name: str, data: bytes, ttl_s: float) -> None:
+        """Keeps the bytes under the name for so many seconds."""
+        with self._answers():
+            await self._raw.set(name, data, px=max(1, int(ttl_s * 1000)))
+
+    async def delete(self, prefix: str) -> int:
+        """Deletes all whose names begin so; how many those were."""
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*"
+        with self._answers():
+            names = [name async for name in self._raw.scan_iter(match=pattern, count=1000)]
+            return int(await self._raw.delete(*names)) if names else 0
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Does the work in the background; a Redis that is lost meanwhile ends it without a word."""
@@ -112,10 +125,19 @@ class Shared:
         with suppress(RedisError, OSError):
             await self._redis.delete(self.alive_prefix + self.process)
         await self._redis.aclose()
+        await self._raw.aclose()
 
     async def _alive(self) -> None:
-        try:
+        with self._answers():
             await self._redis.set(self.alive_prefix + self.process, "1", px=int(DEAD_S * 1000))
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        """SharedStateLost where the Redis does not answer, at once where it did not a moment ago."""
+        if not self.connected:
+            raise _lost()
+        try:
+            yield
         except (RedisError, OSError) as error:
             self._lost_until = self._clock() + _LOST_S
             raise _lost(error) from error
@@ -140,6 +162,17 @@ class Shared:
                                 self._handlers[topic](text)
             except (RedisError, OSError):
                 await asyncio.sleep(BEAT_S)
+
+
+def _connection(url: str, *, decode_responses: bool) -> Redis:
+    return Redis.from_url(
+        url,
+        decode_responses=decode_responses,
+        socket_timeout=_LIMIT_S,
+        socket_connect_timeout=_LIMIT_S,
+        # Once more at once: a connection that was kept may have been closed meanwhile.
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 def _lost(error: Exception | None = None) -> SharedStateLost:
