@@ -76,6 +76,7 @@ class Account:
     """Tokens that the limits were asked for."""
     got: Collector = field(default_factory=Collector)
     cache: str | None = None
+    cache_age_s: float = 0.0
     guard: str | None = None
     status: int = 200
     error: str | None = None

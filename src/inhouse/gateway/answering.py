@@ -93,8 +93,8 @@ async def _from_cache_or_upstream(
         key = cache.key(request, caller, control)
         hit = await cache.get(key) if key is not None else None
         if hit is not None:
-            account.cache = "exact"
-            for event in hit.events(time.perf_counter()):
+            account.cache, account.cache_age_s = hit.how, hit.age_s
+            for event in hit.answer.events(time.perf_counter()):
                 yield event
             return
     asked = gateway.upstream.chat(request, caller, account.route, deadline_s=deadline_s(gateway, exchange))

@@ -5,9 +5,9 @@ Each is an optional part that is passed in; the pipeline (handler.py) knows noth
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from inhouse.engines.base import (
     ChatRequest,
@@ -130,17 +130,26 @@ class Answer:
         yield DoneEvent(at, self.finish_reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An answer from the cache: `how` it was found (exact, semantic) and how old it is, in seconds."""
+
+    answer: Answer
+    how: str
+    age_s: float
+
+
 class Cache(Protocol):
     """Answers given before."""
 
-    def key(self, request: ChatRequest, caller: Caller, cache_control: str) -> Hashable | None:
+    def key(self, request: ChatRequest, caller: Caller, cache_control: str) -> Any | None:
         """What the request's answer is kept under; None where it must not be cached (`cache_control` as in HTTP)."""
         ...
 
-    async def get(self, key: Hashable) -> Answer | None:
-        """The answer, if one is kept."""
+    async def get(self, key: Any) -> Hit | None:
+        """The answer, if one is kept that the request takes."""
         ...
 
-    async def put(self, key: Hashable, answer: Answer) -> None:
+    async def put(self, key: Any, answer: Answer) -> None:
         """Keeps a complete answer."""
         ...

@@ -16,7 +16,7 @@ from unicodedata import normalize
 import orjson
 
 from inhouse.engines.base import ChatRequest, Message, TokenLogprob, ToolCall
-from inhouse.gateway.base import Answer
+from inhouse.gateway.base import Answer, Hit
 from inhouse.gateway.identity import Caller
 
 Scope = Literal["key", "team", "all"]
@@ -50,15 +50,6 @@ class CacheKey:
     def secret(self) -> bytes:
         """32 bytes that only who knows the request can compute."""
         return self.digest[16:48]
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """An answer from the cache: `how` it was found (exact, semantic) and how old it is, in seconds."""
-
-    answer: Answer
-    how: str
-    age_s: float
 
 
 class Store(Protocol):

@@ -54,7 +54,7 @@ class Router:
 
     Args:
         offers: by the name that callers use. A fallback is one of these names.
-        make_queue: a queue for a model, with so many places to wait; by default one in this process.
+        make_queue: the queue for a model's offer; by default one in this process.
         check_s: how often each replica's health is looked at.
         patience_s: how long requests wait for a model that is down and has no fallback.
         clock: counts seconds and never goes back.
@@ -64,7 +64,7 @@ class Router:
         self,
         offers: Mapping[str, Offer],
         *,
-        make_queue: Callable[[str, int], Queue] | None = None,
+        make_queue: Callable[[str, Offer], Queue] | None = None,
         check_s: float = 5.0,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
@@ -73,7 +73,7 @@ class Router:
             model: Pool(
                 model,
                 offer,
-                make_queue(model, offer.max_waiting) if make_queue else FairQueue(0, offer.max_waiting, clock),
+                make_queue(model, offer) if make_queue else FairQueue(0, offer.max_waiting, clock),
                 check_s=check_s,
                 patience_s=patience_s,
                 clock=clock,

@@ -19,6 +19,7 @@ from inhouse.store.database import Database
 
 if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
+    from inhouse.gateway.shared import Shared
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Gateway:
     limits: Limits | None = None
     cache: Cache | None = None
     guard: Guard | None = None
+    shared: Shared | None = None
     clock: Callable[[], float] = time.time
     draining: bool = False
     running: int = 0
@@ -44,6 +46,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Begins what runs in the background. In the event loop that serves."""
+        if self.shared is not None:
+            await self.shared.start()
         self.ledger.start()
         await self.keys.start()
         await self.spending.start()
@@ -56,4 +60,6 @@ class Gateway:
         await self.spending.close()
         await self.keys.close()
         await self.ledger.close()
+        if self.shared is not None:
+            await self.shared.close()
         self.database.close()

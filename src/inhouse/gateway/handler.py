@@ -145,12 +145,12 @@ async def _stream(
                 continue
             if not exchange.started:
                 form.model = _model(account)
-                await exchange.begin(form.content_type, headers)
+                await exchange.begin(form.content_type, _headers(account, headers))
                 piece = form.begin() + piece
             await exchange.write(piece)
     answer = account.got.answer()
     if not exchange.started:
-        await exchange.begin(form.content_type, headers)
+        await exchange.begin(form.content_type, _headers(account, headers))
         await exchange.write(form.begin())
     await _record(gateway, account)
     await exchange.end(form.end(answer))
@@ -165,7 +165,7 @@ async def _at_once(
     call.form.model = _model(account)
     body = call.form.whole(account.got.answer())
     await _record(gateway, account)
-    await exchange.respond(200, call.form.content_type, body, headers)
+    await exchange.respond(200, call.form.content_type, body, _headers(account, headers))
 
 
 async def _embed(
@@ -189,6 +189,12 @@ async def _load(gateway: Gateway, exchange: Exchange, account: Account, body: by
     """The model is kept loaded by the upstream: there is nothing to do but to say so."""
     await _record(gateway, account)
     await exchange.respond(200, content_type, body)
+
+
+def _headers(account: Account, headers: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+    if account.cache is None:
+        return headers
+    return [*headers, (b"x-cache", b"hit"), (b"age", b"%d" % account.cache_age_s)]
 
 
 def _piece(form: AnswerForm, event: Event) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -11,8 +12,11 @@ from pydantic import SecretStr
 from inhouse.core.errors import UsageError
 from inhouse.core.settings import Settings
 from inhouse.engines.base import Engine
+from inhouse.engines.embedded import EmbeddedEngine
 from inhouse.engines.open import open_engine
+from inhouse.gateway.base import Cache, Limits
 from inhouse.gateway.failover import Router
+from inhouse.gateway.fair_queue import FairQueue
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.key_store import KeyStore
 from inhouse.gateway.keys import KeyTable
@@ -22,6 +26,7 @@ from inhouse.gateway.logs import open_log
 from inhouse.gateway.metrics import Metrics
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.prices import load_prices
+from inhouse.gateway.queue import Queue
 from inhouse.gateway.replica import Replica
 from inhouse.gateway.settings import GatewaySettings, ReplicaSettings
 from inhouse.gateway.spending import Spending
@@ -30,6 +35,7 @@ from inhouse.store.database import Database
 
 if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
+    from inhouse.gateway.shared import Shared
 
 # Requests that a server answers at once, where nobody says: Ollama's own default, and what vLLM takes with ease.
 _SLOTS = {"ollama": 4, "openai": 64}
@@ -47,7 +53,8 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
                 why="everyone who reaches it could use the models",
                 do="Make a key first: inhouse keys create NAME --role admin",
             )
-        router = await _router(settings, gateway_settings)
+        shared = _shared(gateway_settings)
+        router = await _router(settings, gateway_settings, shared)
     except BaseException:
         database.close()
         raise
@@ -61,8 +68,10 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
         prices=prices,
         metrics=Metrics(),
         log=open_log(gateway_settings.log_level),
-        limits=RateLimits(),
+        limits=_limits(shared),
+        cache=_cache(gateway_settings, shared),
         guard=_guard(gateway_settings),
+        shared=shared,
     )
 
 
@@ -82,7 +91,7 @@ def is_loopback_host(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-async def _router(settings: Settings, gateway_settings: GatewaySettings) -> Router:
+async def _router(settings: Settings, gateway_settings: GatewaySettings, shared: Shared | None) -> Router:
     engines = _Engines(settings)
     try:
         offers = {
@@ -101,7 +110,46 @@ async def _router(settings: Settings, gateway_settings: GatewaySettings) -> Rout
     except BaseException:
         await engines.close()
         raise
-    return Router(offers)
+    return Router(offers, make_queue=partial(_queue, shared))
+
+
+def _shared(settings: GatewaySettings) -> Shared | None:
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return None
+    from inhouse.gateway.shared import Shared
+
+    return Shared(url)
+
+
+def _queue(shared: Shared | None, model: str, offer: Offer) -> Queue:
+    # The embedded engine is this process's own: its slots are nobody else's.
+    if shared is None or any(isinstance(replica.engine, EmbeddedEngine) for replica in offer.replicas):
+        return FairQueue(0, offer.max_waiting)
+    from inhouse.gateway.shared_queue import SharedQueue
+
+    return SharedQueue(shared, model, offer.max_waiting)
+
+
+def _limits(shared: Shared | None) -> Limits:
+    if shared is None:
+        return RateLimits()
+    from inhouse.gateway.shared_limits import SharedRateLimits
+
+    return SharedRateLimits(shared, RateLimits())
+
+
+def _cache(settings: GatewaySettings, shared: Shared | None) -> Cache | None:
+    if settings.cache == "off":
+        return None
+    from inhouse.gateway.cache import AnswerCache
+    from inhouse.gateway.cache_store import MemoryStore, RedisStore
+
+    ttl_s = settings.cache_ttl_s
+    store = (
+        MemoryStore(ttl_s=ttl_s, max_bytes=settings.cache_bytes) if shared is None else RedisStore(shared, ttl_s=ttl_s)
+    )
+    return AnswerCache(store, scope=settings.cache)
 
 
 async def _models_of(settings: Settings, engines: _Engines) -> list[str]:

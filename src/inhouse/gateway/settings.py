@@ -61,7 +61,13 @@ class GatewaySettings(BaseSettings):
     ledger_sync: Literal["process", "disk"] = "process"
     """When a usage row counts as kept: once committed, or once on the disk as well."""
     redis_url: SecretStr = SecretStr("")
-    """Where several processes share their limits."""
+    """The Redis in which several processes share limits, queues and cached answers: redis://host:6379/0."""
+    cache: Literal["off", "key", "team", "all"] = "off"
+    """Whether equal requests get the same answer again, and whose: the key's own, its team's, everybody's."""
+    cache_ttl_s: float = Field(default=3600.0, gt=0)
+    """How long an answer is kept."""
+    cache_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
+    """Memory for answers in each process, where no Redis keeps them."""
     guard_policy: Path | None = None
     """The guard's policy; without one the guard is off."""
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)

@@ -318,9 +318,11 @@ async def test_a_thousand_random_requests_leave_nothing_behind():
                 deadline_s=random.choice([None, 0.0, 0.01, 0.1]),
                 cost=random.random(),
             )
-            assert queue.running <= 3
-            await asyncio.sleep(random.random() * 0.002)
-            ticket.leave(complete=bool(number % 3))
+            try:
+                assert queue.running <= 3
+                await asyncio.sleep(random.random() * 0.002)
+            finally:
+                ticket.leave(complete=bool(number % 3))
             outcomes["served"] += 1
         except (QueueFull, DeadlineExceeded) as error:
             outcomes[type(error).__name__] += 1
