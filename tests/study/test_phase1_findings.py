@@ -155,6 +155,19 @@ def test_a_gpu_is_compared_with_the_cpu(tmp_path):
         assert study.findings()["gpu"].figures["speedup_ratio"] == pytest.approx(10)
 
 
+@pytest.mark.parametrize(("system", "engine", "busy"), [(195.0, 190.0, False), (195.0, 90.0, True)])
+def test_a_machine_that_was_busy_with_other_things_is_said_to_be(tmp_path, system, engine, busy):
+    with Store(f"sqlite:///{tmp_path / 'test.db'}") as store:
+        study = Study(store, threads=2)
+        labels = {"stage": "8 streams", "streams": 8, "stat": "mean"}
+        study.part(
+            "concurrency",
+            Metric("cpu_percent", system, "%", {**labels, "of": "system"}),
+            Metric("cpu_percent", engine, "%", {**labels, "of": "engine"}),
+        )
+        assert ("busy" in study.findings()) is busy
+
+
 def test_a_figure_that_was_not_measured_makes_no_sentence(study):
     study.part("concurrency", Metric("output_tokens_s", 30, "1/s", {"streams": 1}))
     assert study.findings() == {}

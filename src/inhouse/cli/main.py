@@ -33,6 +33,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Serve models to others: OpenAI's and Ollama's APIs, with keys and a usage ledger."),
     "keys": ("keys", "Make, list, rotate and revoke the keys of the gateway."),
     "usage": ("usage", "Sum what was used by key, team, model and day."),
+    "guard": ("guard", "Check texts for personal data, secrets and injections; set the gateway's thresholds."),
+    "audit": ("audit", "List, verify and export what admins did and what the guard decided."),
+    "bodies": ("bodies", "Show, export and remove kept prompts and answers."),
     "runs": ("runs", "List, show, compare, export and remove kept runs."),
     "report": ("report", "Write the report of a study again, from the store."),
 }

@@ -38,7 +38,7 @@ TOPICS: Mapping[int, tuple[Topic, ...]] = {
         Topic("prompt-length", ("prefill",), ("prompt_length",)),
         Topic(
             "concurrency",
-            ("ttft_under_load", "decode_per_user", "knee", "no_knee", "capacity_day", "cpu_load"),
+            ("busy", "ttft_under_load", "decode_per_user", "knee", "no_knee", "capacity_day", "cpu_load"),
             ("concurrency",),
         ),
         Topic("memory-issue", ("memory", "memory_growth"), ("memory",)),

@@ -97,9 +97,7 @@ async def _ollama(context: Context) -> str:
     try:
         health = await engine.health()
         if not health.ok:
-            raise PartSkipped(
-                f"No Ollama server answered at {url}", why=health.detail, message="phase1.no_ollama", url=url
-            )
+            raise PartSkipped(f"No Ollama server answered at {url}", message="phase1.no_ollama", url=url)
         names = [info.name for info in await engine.models()]
         name = next((n for n in names if n.removesuffix(":latest") == context.config.model), None)
         if name is None:

@@ -20,6 +20,8 @@ READING_TOKENS_S = 238 / 60 * 1.3
 FLOW_S = 1.0
 PATIENCE_S = 10.0
 USERS_7B = 10
+# The client, the system and a quiet desktop stay under this share of the whole CPU.
+BUSY_PERCENT = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def phase1_findings(store: Store, study_id: str) -> list[Finding]:
     }
     study = store.get_run(study_id)
     found = [
+        *_busy(study, parts),
         *_download(study, parts),
         *_ran(study, parts),
         *_cold_start(parts),
@@ -65,6 +68,27 @@ def phase1_findings(store: Store, study_id: str) -> list[Finding]:
         *_llama2(parts),
     ]
     return found + list(_not_run(done))
+
+
+def _busy(study: Run, parts: Mapping[str, RunData]) -> Iterator[Finding]:
+    """Whether other programs took so much of the CPU that the figures are not this machine's at rest."""
+    data = parts.get("concurrency")
+    if data is None:
+        return
+    pairs = [
+        (whole, engine)
+        for whole in data.every("cpu_percent", of="system", stat="mean")
+        if (engine := data.find("cpu_percent", of="engine", stat="mean", stage=whole.labels.get("stage")))
+    ]
+    if not pairs:
+        return
+    whole, engine = max(pairs, key=lambda pair: pair[0].value - pair[1].value)
+    # In per cent of one core, as both are; our own client is part of what is not the engine's.
+    others = (whole.value - engine.value) / study.environment.threads
+    if others > BUSY_PERCENT:
+        figures: dict[str, Scalar] = {"others_percent": others}
+        evidence = data.evidence(whole, engine)
+        yield Finding(1, Side.OPERATIONAL, Severity.WARNING, "phase1.busy", figures, evidence)
 
 
 def _download(study: Run, parts: Mapping[str, RunData]) -> Iterator[Finding]:
