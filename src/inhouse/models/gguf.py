@@ -23,6 +23,8 @@ from inhouse.models.ggml import FILE_TYPES, TENSOR_TYPES, tensor_bytes
 _MAX_PAIRS = 65_536
 _MAX_TENSORS = 65_536
 _MAX_ARRAY = 4_000_000
+_MAX_VALUES = 16_000_000
+_MAX_KEPT = 128 << 20
 _MAX_STRING = 16 << 20
 _MAX_DEPTH = 4
 _KEPT_ARRAY = 1_024
@@ -114,6 +116,8 @@ class _Reader:
         self.left = size
         self.size = size
         self.path = path
+        self.kept = 0
+        self.values = 0
 
     def corrupt(self, why: str) -> CorruptModel:
         return _corrupt(self.path, why)
@@ -125,6 +129,9 @@ class _Reader:
         if len(data) != count:
             raise self.corrupt("it ends in the middle of its description")
         self.left -= count
+        self.kept += count
+        if self.kept > _MAX_KEPT:
+            raise self.corrupt(f"its description is over {_MAX_KEPT >> 20} MiB long")
         return data
 
     def number(self, code: str) -> Any:
@@ -151,7 +158,8 @@ class _Reader:
         if kind != _ARRAY or depth >= _MAX_DEPTH:
             raise self.corrupt(f"a metadata value has the unknown type {kind}")
         inner, length = self.number("I"), self.number("Q")
-        if length > _MAX_ARRAY:
+        self.values += length
+        if length > _MAX_ARRAY or self.values > _MAX_VALUES:
             raise self.corrupt(f"it announces a list of {length:,} values")
         if length <= _KEPT_ARRAY:
             return [self.value(inner, depth + 1) for _ in range(length)]

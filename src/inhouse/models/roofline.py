@@ -103,14 +103,14 @@ def token_time_s(
 
 def fit_roofline(points: Sequence[DecodePoint]) -> Roofline:
     """Learns from measured points how this machine differs from what is assumed (a geometric mean)."""
-    if not points:
-        return Roofline()
     ratios = [
-        math.log(1 / point.tokens_s / token_time_s(
+        -math.log(point.tokens_s * token_time_s(
             point.info, point.bandwidth_bytes_s, cores=point.cores, context_tokens=point.context_tokens))
         for point in points
         if point.tokens_s > 0
     ]  # fmt: skip
+    if not ratios:
+        return Roofline()
     mean = sum(ratios) / len(ratios)
     deviation = max(abs(ratio - mean) for ratio in ratios)
     return Roofline(math.exp(mean), max(_CALIBRATED, deviation), len(ratios))

@@ -35,7 +35,7 @@ class Http:
     SSL_CERT_FILE, REQUESTS_CA_BUNDLE and whatever `trust` adds.
     """
 
-    def __init__(self, *, connect_s: float = 5.0, answer_s: float = 10.0, stall_s: float = 60.0) -> None:
+    def __init__(self, *, connect_s: float = 5.0, answer_s: float = 6.0, stall_s: float = 60.0) -> None:
         self.connect_s = connect_s
         self.answer_s = answer_s
         self.stall_s = stall_s
@@ -66,16 +66,16 @@ class Http:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, method: str, url: str, *, expect: int = 400, **request: Any
+        self, method: str, url: str, *, expect: int = 400, answer_s: float | None = None, **request: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Sends a request and yields the answer, whose headers must come within `answer_s`.
+        """Sends a request and yields the answer, whose headers must come within `answer_s` (the session's if None).
 
         Raises:
             SourceUnavailable: No connection, no answer in time, or a status of `expect` or over.
         """
         assert self._session is not None, "used outside of `async with`"
         try:
-            async with asyncio.timeout(self.answer_s):
+            async with asyncio.timeout(answer_s or self.answer_s):
                 response = await self._session.request(method, url, **request)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(url, error) from None
@@ -155,7 +155,9 @@ class Http:
         if start:
             headers["Range"] = f"bytes={start}-"
         options = {**request, "headers": headers}
-        async with self.open("GET", url, expect=417 if start else 400, **options) as response:
+        # A company's proxy may look through a whole file before it lets the first byte pass.
+        expect, answer_s = 417 if start else 400, self.stall_s
+        async with self.open("GET", url, expect=expect, answer_s=answer_s, **options) as response:
             if start and (response.status != 206 or _range_start(response) != start):
                 return False
             with target.open("ab") as file:
