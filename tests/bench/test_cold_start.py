@@ -74,7 +74,7 @@ def test_a_file_that_is_not_there_has_no_share(tmp_path: Path) -> None:
 async def test_a_real_model_starts_cold_and_warm(store: Store, tiny_model: Path, tmp_path: Path) -> None:
     # A file of its own: pages that another test's engine maps cannot be put out of the cache.
     tiny_model = Path(shutil.copy(tiny_model, tmp_path))
-    engine = EmbeddedEngine(lambda name: LaunchSpec(name, tiny_model, context=512, slots=1, threads=2))
+    engine = EmbeddedEngine(lambda name: LaunchSpec(name, tiny_model, context=512, slots=1, threads=1))
     try:
         await engine.load("tiny")
         (loaded,) = await engine.loaded()

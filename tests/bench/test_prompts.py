@@ -32,6 +32,18 @@ async def test_prompts_are_exactly_as_long_as_asked(text: str) -> None:
         assert length(made.unique("shared", tokens, shared=max(0, tokens - 30))) == tokens
 
 
+async def test_a_text_whose_every_word_is_several_tokens_is_filled_up_to_the_last_one() -> None:
+    class Byteish(ScriptedEngine):
+        async def count_tokens(self, model: str, text: str) -> int:
+            return sum(1 if len(word) == 1 and word.isascii() else 3 * len(word) for word in text.split())
+
+    made = await calibrate(Byteish(), "scripted", text="ko", nonce="n")
+    for tokens in range(made.shortest, made.shortest + 40):
+        words = made.unique("k", tokens).split()[4:]
+        cost = sum(1 if len(word) == 1 and word.isascii() else 3 * len(word) for word in words)
+        assert cost == pytest.approx(tokens - made.overhead, abs=0.5)
+
+
 async def test_no_two_prompts_begin_alike_but_for_the_instruction() -> None:
     made = await writer()
     prompts = [made.unique(f"k{number}", 128) for number in range(200)]

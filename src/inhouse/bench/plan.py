@@ -225,6 +225,8 @@ class BenchPlan:
             raise UsageError(f"No prompts in {self.text!r}", do="Use en or ko")
         if self.context is not None:
             check_positive("The context", self.context)
+        if self.slots is not None:
+            check_positive("The number of slots", self.slots)
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise UsageError("The same stage is asked for twice", do="Name each number of streams or rate once")

@@ -15,8 +15,10 @@ from inhouse.core.errors import BenchError, UsageError
 from inhouse.engines.base import ChatRequest, Engine, Message, UsageEvent
 
 # The instruction makes a model without ignore_eos write on, too.
-_LEADS = {"en": "Continue this text at length:", "ko": "다음 글을 길게 이어서 쓰세요:"}
+_LEADS = {"en": "Continue this text:", "ko": "이 글을 이어 쓰세요:"}
 _UNIQUE_WORDS = 8  # of several hundred: no two prompts begin alike
+# A model that knows little Korean makes several tokens of every word; these fill what words leave over.
+_FILLERS = (".", ",", "-", "1", "a")
 _AT_ONCE = 16
 
 
@@ -33,16 +35,17 @@ class PromptWriter:
         self.overhead = overhead
         self._lead = lead
         self._nonce = nonce
-        self._words = sorted(costs)
         self._costs = costs
-        self._least = min(costs.values())
+        self._filler = min(_FILLERS, key=lambda filler: costs[filler])
+        self._words = sorted(costs.keys() - set(_FILLERS))
+        self._least = min(costs[word] for word in self._words)
         self._sentences = [sentence.split() for sentence in text.splitlines() if sentence.strip()]
         self._sums = [sum(costs[word] for word in sentence) for sentence in self._sentences]
 
     @property
     def shortest(self) -> int:
         """The shortest prompt that can be written, in tokens."""
-        return int(self.overhead + self._least + 1)
+        return int(self.overhead + self._costs[self._filler] + 1)
 
     def unique(self, key: str, tokens: int, *, shared: int = 0) -> str:
         """A prompt that no other has a prefix in common with, but for `shared` tokens that all of them begin with."""
@@ -62,7 +65,7 @@ class PromptWriter:
         left = self._room(tokens)
         parts: list[str] = []
         for block in blocks:
-            if left < self._least:
+            if left < self._costs[self._filler]:
                 break
             more, left = self._fill(f"{self._nonce}:block {block}", min(left, BLOCK_TOKENS), left)
             parts += more
@@ -80,7 +83,7 @@ class PromptWriter:
 
     def _fill(self, key: str, tokens: float, left: float) -> tuple[list[str], float]:
         """Words worth `tokens`, and what they leave of `left`: whole sentences in an order of the key's own,
-        then such words of the next ones as still fit.
+        then such words of the next ones as still fit, then single tokens.
         """
         rng = random.Random(key)
         parts: list[str] = []
@@ -95,7 +98,9 @@ class PromptWriter:
                 if self._costs[word] <= room:
                     parts.append(word)
                     room -= self._costs[word]
-        return parts, left - (tokens - room)
+        fillers = max(0, int(room // self._costs[self._filler]))
+        room -= fillers * self._costs[self._filler]
+        return [*parts, *[self._filler] * fillers], left - (tokens - room)
 
 
 async def calibrate(engine: Engine, model: str, *, text: str, nonce: str) -> PromptWriter:
@@ -111,7 +116,7 @@ async def calibrate(engine: Engine, model: str, *, text: str, nonce: str) -> Pro
     """
     source = files("inhouse.bench").joinpath(f"texts/{text}.txt").read_text(encoding="utf-8")
     lead = _LEADS[text]
-    words = sorted(set(source.split()))
+    words = sorted({*source.split(), *_FILLERS})
     if engine.capabilities.token_count:
         costs = await _count_words(engine, model, words)
         probes = 1

@@ -18,7 +18,7 @@ from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP, open_for
 from inhouse.cli.main import run_async
 from inhouse.cli.output import note, print_json, progress
 from inhouse.cli.run_view import short_id
-from inhouse.core.errors import InhouseError, RunInterrupted, UsageError
+from inhouse.core.errors import BenchError, EngineError, RunInterrupted, UsageError
 from inhouse.core.records import Run
 from inhouse.core.settings import get_settings
 from inhouse.core.units import parse_seconds
@@ -94,8 +94,8 @@ def run(
                 seed=seed,
                 text=language(lang_text),
                 objectives=parse_objectives(objective or []),
-                context=context or context_for(stages, kind, settings),
-                slots=slots or slots_for(stages, limit if sweep else None, settings),
+                context=context_for(stages, kind, settings) if context is None else context,
+                slots=slots_for(stages, limit if sweep else None, settings) if slots is None else slots,
                 name=name,
             )
         done = _measure(store, plan, engine, model, stopped)
@@ -155,6 +155,9 @@ def memory(
     model: ModelOption = None,
     contexts: Annotated[str, typer.Option(help="Context tokens for each slot.")] = "512,2048,4096",
     slots: Annotated[str, typer.Option(help="Slots, each with each context.")] = "1,4",
+    full: Annotated[
+        bool, typer.Option("--full", help="Fill every context to its end, not just its first batch.")
+    ] = False,
     name: NameOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -163,7 +166,7 @@ def memory(
     \b
     inhouse bench memory --contexts 2048,8192 --slots 1,8
     """
-    from inhouse.bench.memory import run_memory
+    from inhouse.bench.memory import FILL_TOKENS, run_memory
     from inhouse.models.choice import default_model
 
     settings = get_settings()
@@ -180,6 +183,7 @@ def memory(
                 store,
                 model=model or settings.model or default_model(settings),
                 points=points,
+                fill_tokens=None if full else FILL_TOKENS,
                 name=name,
                 on_progress=lambda done, total: display.update(task, completed=done, detail=f"{done}/{total}"),
             )
@@ -234,7 +238,7 @@ def _saying_how_to_go_on() -> Iterator[list[str]]:
             why="the stages it had finished are kept",
             do=f"Go on with `inhouse bench run --resume {short_id(run_id[0])}`",
         ) from None
-    except InhouseError:
+    except (EngineError, BenchError):
         if run_id:
             note(f"what was measured is kept: inhouse bench run --resume {short_id(run_id[0])}")
         raise
