@@ -17,9 +17,12 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
+_PLACEHOLDER = re.compile(r"\{(?:self\.)?(_?[A-Za-z_]+)\}")
 HERE = Path(__file__).parent / "data"
 Row = dict[str, str | int]
 
@@ -40,12 +43,16 @@ def main() -> None:
         law = package.read("konlpy/data/corpus/kolaw/constitution.txt").decode()
     rows += [{"source": "constitution_ko", "kind": "document", "text": text} for text in _cut(law, 900)]
     rows += [{"source": "package_readmes", "kind": "document", "text": text} for text in readmes()]
+    rows += [{"source": "python_docstrings", "kind": "document", "text": text} for text in docstrings()]
     rows += [{"source": "agentdojo", "kind": "document", "text": text} for text in agentdojo_documents(wheel)]
     with gzip.GzipFile(HERE / "benign.jsonl.gz", "wb", mtime=0) as out:
         out.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     _write(HERE / "agentdojo.jsonl", ({"text": goal} for goal in agentdojo_goals(wheel)))
     valid = json.loads((shared / "guard_valid/valid.json").read_text())
-    _write(HERE / "guard_valid.jsonl", ({"text": row["prompt"], "label": row["label"], "source": row["source"]} for row in valid))
+    _write(
+        HERE / "guard_valid.jsonl",
+        ({"text": row["prompt"], "label": row["label"], "source": row["source"]} for row in valid),
+    )
 
 
 def _write(path: Path, rows: Iterable[Row]) -> None:
@@ -64,23 +71,23 @@ def _benign(shared: Path) -> Iterator[tuple[str, str, list[str], int]]:
             row = json.loads(line)
             prompts += [m["content"] for turn in row.get("question", []) for m in turn if m["role"] == "user"]
             functions += [json.dumps(f) for f in row.get("function", [])]
-    yield "bfcl_v4", "prompt", prompts, 900
-    yield "bfcl_v4", "document", functions, 250
+    yield "bfcl_v4", "prompt", prompts, 1400
+    yield "bfcl_v4", "document", functions, 400
     tau = json.loads((shared / "tau2/retail/db.json").read_text())
     records = [json.dumps(record) for table in tau.values() for record in table.values()]
     yield "tau2", "document", [record[:1500] for record in records], 200
     safety = shared / "korean_safety"
-    yield "korean_safety", "prompt", [row["question"] for row in _json(safety / "question_valid.json")], 700
+    yield "korean_safety", "prompt", [row["question"] for row in _json(safety / "question_valid.json")], 1500
     yield "korean_safety", "document", [row["response"] for row in _json(safety / "response_test_ood.json")], 480
     with (shared / "kobbq/KoBBQ_test_samples.tsv").open(encoding="utf-8") as file:
-        yield "kobbq", "document", [row["context"] for row in csv.DictReader(file, delimiter="\t")], 300
+        yield "kobbq", "document", [row["context"] for row in csv.DictReader(file, delimiter="\t")], 500
     dialogues = _jsonl(shared / "functionchat_bench/FunctionChat-Dialog.jsonl")
     turns = [message for row in dialogues for turn in row["turns"] for message in turn["query"]]
     yield "functionchat_bench", "prompt", [m["content"] for m in turns if m["role"] == "user"], 400
     yield "functionchat_bench", "document", [str(m["content"]) for m in turns if m["role"] == "tool"], 200
     answers = _jsonl(shared / "halueval_general/general_odd_rows.jsonl")
-    yield "halueval", "prompt", [row["user_query"] for row in answers], 1000
-    yield "halueval", "document", [row["chatgpt_response"] for row in answers], 700
+    yield "halueval", "prompt", [row["user_query"] for row in answers], 1400
+    yield "halueval", "document", [row["chatgpt_response"] for row in answers], 1400
 
 
 def _parts(paths: Iterable[Path], size: int = 1500) -> Iterator[str]:
@@ -108,12 +115,18 @@ def agentdojo_goals(wheel: Path) -> list[str]:
                 continue
             source = package.read(name).decode()
             constants = dict(re.findall(r"""^\s*(_?[A-Z_]+)\s*=\s*["'](.*)["']$""", source, re.M))
-            for block in re.findall(r"GOAL(?:: str)? = (\(.*?\n    \)|f?\"\"\".*?\"\"\"|f?\".*?\"$)", source, re.S | re.M):
+            for block in re.findall(
+                r"GOAL(?:: str)? = (\(.*?\n    \)|f?\"\"\".*?\"\"\"|f?\".*?\"$)", source, re.S | re.M
+            ):
                 text = "".join(re.findall(r'"{1,3}(.*?)"{1,3}(?=\s*$|\s*\n|\))', block, re.M))
-                filled = re.sub(r"\{(?:self\.)?(_?[A-Za-z_]+)\}", lambda m: constants.get(m[1], m[1].strip("_").lower()), text)
+                filled = _PLACEHOLDER.sub(partial(_filled, constants), text)
                 if len(filled) > 15:
                     found.append(filled)
     return list(dict.fromkeys(found))
+
+
+def _filled(constants: dict[str, str], match: re.Match[str]) -> str:
+    return constants.get(match[1], match[1].strip("_").lower())
 
 
 def agentdojo_documents(wheel: Path) -> list[str]:
@@ -123,15 +136,90 @@ def agentdojo_documents(wheel: Path) -> list[str]:
         for name in sorted(package.namelist()):
             if "/data/suites/" in name and name.endswith(".yaml") and "injection_vectors" not in name:
                 text = re.sub(r"\{[a-z_0-9]+\}", "", package.read(name).decode())
-                found += [piece for piece in re.split(r"\n(?=\s*- (?:id|name|sender|title)|\s{2,4}[A-Z][\w ]+:\n)", text) if len(piece) > 60]
+                found += [
+                    piece
+                    for piece in re.split(r"\n(?=\s*- (?:id|name|sender|title)|\s{2,4}[A-Z][\w ]+:\n)", text)
+                    if len(piece) > 60
+                ]
     return found
 
 
 # Packages under MIT, BSD or Apache 2.0 whose descriptions are taken; the figures in docs/guard.md use others.
 README_PACKAGES = (
-    *("openai", "ollama", "langchain-core", "langchain-openai", "pydantic", "fastapi", "typer", "rich", "aiohttp", "alembic"),
-    *("sqlalchemy", "numpy", "orjson", "httpx", "pytest", "hypothesis", "ruff", "mypy", "uvicorn", "structlog", "click", "jinja2"),
+    *(
+        "openai",
+        "ollama",
+        "langchain-core",
+        "langchain-openai",
+        "pydantic",
+        "fastapi",
+        "typer",
+        "rich",
+        "aiohttp",
+        "alembic",
+    ),
+    *(
+        "sqlalchemy",
+        "numpy",
+        "orjson",
+        "httpx",
+        "pytest",
+        "hypothesis",
+        "ruff",
+        "mypy",
+        "uvicorn",
+        "structlog",
+        "click",
+        "jinja2",
+    ),
 )
+
+
+DOCSTRING_MODULES = (
+    *(
+        "os",
+        "shutil",
+        "http.client",
+        "http.server",
+        "socket",
+        "threading",
+        "multiprocessing",
+        "sqlite3",
+        "ssl",
+        "collections",
+    ),
+    *(
+        "datetime",
+        "decimal",
+        "statistics",
+        "csv",
+        "configparser",
+        "zipfile",
+        "tarfile",
+        "urllib.request",
+        "xml.dom.minidom",
+    ),
+    *(
+        "concurrent.futures",
+        "contextlib",
+        "functools",
+        "itertools",
+        "tempfile",
+        "typing",
+        "dataclasses",
+        "ftplib",
+        "smtplib",
+    ),
+)
+
+
+def docstrings() -> Iterator[str]:
+    """The longer docstrings of some modules of Python's library (PSF licence)."""
+    for name in DOCSTRING_MODULES:
+        for thing in vars(import_module(name)).values():
+            text = getattr(thing, "__doc__", None)
+            if isinstance(text, str) and len(text) > 300 and getattr(thing, "__module__", name) == name:
+                yield text[:1500]
 
 
 def readmes() -> Iterator[str]:
@@ -151,7 +239,10 @@ def _translations(wheel: Path) -> Iterator[str]:
         for name in sorted(package.namelist()):
             if name.endswith(".po") and "/locale/ko/" in name:
                 source = package.read(name).decode()
-                found = [re.sub(r'"\s*"', "", entry) for entry in re.findall(r'msgstr(?:\[0\])? "(.+?)"\n(?!")', source, re.S)]
+                found = [
+                    re.sub(r'"\s*"', "", entry)
+                    for entry in re.findall(r'msgstr(?:\[0\])? "(.+?)"\n(?!")', source, re.S)
+                ]
                 found = [text for text in found if len(text) > 6 and "Content-Type" not in text]
                 yield from ("\n".join(found[at : at + 12]) for at in range(0, len(found), 12))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +11,25 @@ import numpy as np
 from examples import Example
 from numpy.typing import NDArray
 
-from inhouse.gateway.guard.injection_model import FEW_SIGNALS, SOURCES, Features, Weights, features, widths, window_scores
+from inhouse.gateway.guard.injection_model import (
+    FEW_SIGNALS,
+    SOURCES,
+    Features,
+    Weights,
+    features,
+    widths,
+    window_scores,
+)
 from inhouse.gateway.guard.lexicon import SIGNALS
 from inhouse.gateway.guard.ngrams import BITS
 from inhouse.gateway.guard.normalise import fold, plain
 
-_EPOCHS = 6
-_BATCH = 512
+_FIRST_EPOCHS = 5
+_LATER_EPOCHS = 3  # of each round that adds hard windows; goes on from where the last one ended
+_BATCH = 768
 _RATE = 0.35
 _DECAY = 2e-6
-_HARDEST = 3  # windows added of each harmless text in a later round
+_HARDEST = 4  # windows added of each harmless text in a later round
 _WINDOWS_EACH = 8  # windows taken of a harmless text in a round
 
 
@@ -38,7 +48,11 @@ def read(example: Example) -> Read:
     found = features(fold(example.text))
     reading = plain(example.text)
     start, end = reading.position(example.start), reading.position(example.end)
-    inside = [index for index, (a, b) in enumerate(found.spans) if a < end and start < b] if example.end > example.start else []
+    inside = (
+        [index for index, (a, b) in enumerate(found.spans) if a < end and start < b]
+        if example.end > example.start
+        else []
+    )
     return Read(example, found, inside[0] if inside else 0, inside[-1] + 1 if inside else 0)
 
 
@@ -50,14 +64,15 @@ class _Window:
     weight: float
 
 
-def fit(reads: Sequence[Read], seed: int, *, rounds: int = 4) -> Weights:
+def fit(reads: Sequence[Read], seed: int, *, rounds: int = 5) -> Weights:
     """Fits on windows of the examples; each further round adds the harmless windows that scored worst."""
     dice = random.Random(seed)
     data = [window for item in reads for window in _windows(item, dice)]
-    weights = _descend(data, seed)
+    descent = _Descent(seed)
+    weights = descent.run(data, _FIRST_EPOCHS)
     for _ in range(rounds - 1):
         data += [window for item in reads for window in _hardest(item, weights)]
-        weights = _descend(data, seed)
+        weights = descent.run(data, _LATER_EPOCHS)
     return weights
 
 
@@ -91,8 +106,13 @@ def _hardest(item: Read, weights: Weights) -> list[_Window]:
         if labels[head] != 0.0:
             continue
         one = (0.0, -1.0) if head == 0 else (-1.0, 0.0)
-        ranked = sorted(window_scores(item.features, weights, head), reverse=True)[:_HARDEST]
-        found += [_Window(*_slice(item, first, last), one, 1.0) for score, first, last in ranked if score > -2.0]
+        taken: list[tuple[int, int]] = []
+        for score, first, last in sorted(window_scores(item.features, weights, head), reverse=True):
+            if score < -2.0 or len(taken) == _HARDEST:
+                break
+            if all(last <= other_first or other_last <= first for other_first, other_last in taken):
+                taken.append((first, last))
+        found += [_Window(*_slice(item, *span), one, 2.0) for span in taken]
     return found
 
 
@@ -107,10 +127,10 @@ def _slice(item: Read, first: int, last: int) -> tuple[NDArray[np.int32], NDArra
 class _Part:
     """The weights of one kind of feature, moved by AdaGrad."""
 
-    def __init__(self, size: int, least: float, rate: float) -> None:
+    def __init__(self, size: int, least: float) -> None:
         self.table = np.zeros((len(SOURCES), size))
         self._squares = np.full((len(SOURCES), size), 1e-4)
-        self._least, self._rate = least, rate
+        self._least = least
 
     def take(self, buckets: Sequence[NDArray[np.int32]]) -> None:
         """The next batch's buckets, one array a window."""
@@ -121,7 +141,9 @@ class _Part:
 
     def scores(self, head: int) -> NDArray[np.float64]:
         values = self.table[head][self._buckets]
-        sums: NDArray[np.float64] = np.bincount(self._window, weights=values, minlength=len(self._lengths)) * self._scale
+        sums: NDArray[np.float64] = (
+            np.bincount(self._window, weights=values, minlength=len(self._lengths)) * self._scale
+        )
         return sums
 
     def move(self, head: int, error: NDArray[np.float64], rate: float) -> None:
@@ -129,36 +151,52 @@ class _Part:
         slope = np.bincount(self._buckets, weights=pull, minlength=self.table.shape[1]) / len(error)
         slope += _DECAY * self.table[head]
         self._squares[head] += slope * slope
-        self.table[head] -= self._rate * rate * slope / np.sqrt(self._squares[head])
+        self.table[head] -= rate * slope / np.sqrt(self._squares[head])
 
 
-def _descend(data: Sequence[_Window], seed: int) -> Weights:
-    """Over mini-batches, the classes of a head weighing the same."""
-    data = [window for window in data if len(window.grams)]
-    parts = {"grams": _Part(1 << BITS, 1.0, 1.0), "signals": _Part(SIGNALS, FEW_SIGNALS, 1.0)}
-    bias = np.zeros(len(SOURCES))
-    labels = np.array([window.labels for window in data])
-    given = np.array([window.weight for window in data])
+class _Descent:
+    """AdaGrad over mini-batches, the classes of a head weighing the same; goes on from run to run."""
+
+    def __init__(self, seed: int) -> None:
+        self._parts = {"grams": _Part(1 << BITS, 1.0), "signals": _Part(SIGNALS, FEW_SIGNALS)}
+        self._bias = np.zeros(len(SOURCES))
+        self._order = np.random.default_rng(seed)
+        self._steps = 0
+
+    def run(self, data: Sequence[_Window], epochs: int) -> Weights:
+        """So many passes over the windows."""
+        data = [window for window in data if len(window.grams)]
+        labels = np.array([window.labels for window in data])
+        balance = _balance(labels, np.array([window.weight for window in data]))
+        for _ in range(epochs):
+            self._steps += 1
+            rate = _RATE / math.sqrt(self._steps)
+            shuffled = self._order.permutation(len(data))
+            for begin in range(0, len(data), _BATCH):
+                batch = shuffled[begin : begin + _BATCH]
+                for name, part in self._parts.items():
+                    part.take([getattr(data[i], name) for i in batch])
+                for head in range(len(SOURCES)):
+                    self._step(head, labels[batch, head], balance[batch, head], rate)
+        tables = {name: part.table.astype(np.float32) for name, part in self._parts.items()}
+        return Weights(tables["grams"], tables["signals"], self._bias.astype(np.float32), (0.5, 0.5))
+
+    def _step(self, head: int, labels: NDArray[np.float64], balance: NDArray[np.float64], rate: float) -> None:
+        scores = np.full(len(labels), self._bias[head])
+        for part in self._parts.values():
+            scores += part.scores(head)
+        error = (1 / (1 + np.exp(-scores)) - labels) * balance
+        for part in self._parts.values():
+            part.move(head, error, rate)
+        self._bias[head] -= 0.1 * rate * error.mean()
+
+
+def _balance(labels: NDArray[np.float64], given: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights under which attacks and harmless windows of a head count the same in all; 0 where nothing is said."""
     balance = np.zeros_like(labels)
-    for head in range(len(SOURCES)):
+    for head in range(labels.shape[1]):
         for value in (0.0, 1.0):
             mine = labels[:, head] == value
             if mine.any():
-                balance[mine, head] = given[mine] * (len(data) / 2) / given[mine].sum()
-    order = np.random.default_rng(seed)
-    for epoch in range(_EPOCHS):
-        rate = _RATE / (1 + epoch)
-        shuffled = order.permutation(len(data))
-        for begin in range(0, len(data), _BATCH):
-            batch = shuffled[begin : begin + _BATCH]
-            for name, part in parts.items():
-                part.take([getattr(data[i], name) for i in batch])
-            for head in range(len(SOURCES)):
-                scores = sum((part.scores(head) for part in parts.values()), np.full(len(batch), bias[head]))
-                error = (1 / (1 + np.exp(-scores)) - labels[batch, head]) * balance[batch, head]
-                for part in parts.values():
-                    part.move(head, error, rate)
-                bias[head] -= 0.1 * rate * error.mean()
-    return Weights(
-        parts["grams"].table.astype(np.float32), parts["signals"].table.astype(np.float32), bias.astype(np.float32), (0.5, 0.5)
-    )
+                balance[mine, head] = given[mine] * (len(labels) / 2) / given[mine].sum()
+    return balance

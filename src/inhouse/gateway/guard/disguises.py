@@ -24,10 +24,23 @@ _JAMO = re.compile(r"[ㄱ-ㅣ]{2}(?:[ㄱ-ㅣ ]{4,400})")
 _BLOB = re.compile(r"[A-Za-z0-9+/_\-]{20,4000}={0,2}")
 _LEET = re.compile(r"\b[a-z]*(?:[a-z][013457@$][a-z]|[a-z]{2}[013457@$]|[013457@$][a-z]{2})[a-z013457@$]*\b")
 _LEET_LETTERS = str.maketrans("013457@$", "oieastas")
-_ENTITIES = re.compile(r"(?:&#x?[0-9a-fA-F]{2,5};){4}|(?:%[0-9a-fA-F]{2}){4}|(?:\\u[0-9a-fA-F]{4}){4}|(?:\\x[0-9a-fA-F]{2}){4}")
+_ENTITIES = re.compile(
+    r"(?:&#x?[0-9a-fA-F]{2,5};){4}|(?:%[0-9a-fA-F]{2}){4}|(?:\\u[0-9a-fA-F]{4}){4}|(?:\\x[0-9a-fA-F]{2}){4}"
+)
 # Words of orders as rot13 and backwards writing show them: ignore, previous, instructions, system, prompt, password.
 _ROT13 = ("vtaber", "cerivbhf", "vafgehpgvba", "flfgrz", "cebzcg", "cnffjbeq", "erirny")
-_BACKWARDS = ("erongi", "suoiverp", "snoitcurtsni", "metsys", "tpmorp", "drowssap", "laever", "시지", "트프롬프", "해시무")
+_BACKWARDS = (
+    "erongi",
+    "suoiverp",
+    "snoitcurtsni",
+    "metsys",
+    "tpmorp",
+    "drowssap",
+    "laever",
+    "시지",
+    "트프롬프",
+    "해시무",
+)
 _LEADS, _VOWELS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ", "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 _TAILS = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"
 
@@ -46,7 +59,9 @@ class Disguise:
 def undisguise(text: str, folded: str) -> Iterator[Disguise]:
     """The other readings of a text; none for ordinary text."""
     for match in _TAGS.finditer(text):
-        yield Disguise("".join(chr(ord(character) - 0xE0000) for character in match[0]), "invisible letters", *match.span())
+        yield Disguise(
+            "".join(chr(ord(character) - 0xE0000) for character in match[0]), "invisible letters", *match.span()
+        )
     if _ENTITIES.search(text):
         decoded = unquote(html.unescape(re.sub(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})", _unescaped, text)))
         yield Disguise(decoded, "escaped letters", 0, len(text), whole=False)
@@ -55,7 +70,7 @@ def undisguise(text: str, folded: str) -> Iterator[Disguise]:
             for decoded in decodings(match[0]):
                 yield Disguise(decoded, "encoded text", *match.span())
     # A line read without its marks or gaps stands where the line stood.
-    spelt = _JAMO.sub(lambda match: compose_jamo(match[0]), folded) if "ㄱ" <= max(folded, default="") else folded
+    spelt = _JAMO.sub(lambda match: compose_jamo(match[0]), folded) if max(folded, default="") >= "ㄱ" else folded
     spelt = _MARKED.sub("", spelt)
     spelt = _SPELT.sub(lambda match: _SEPARATORS.sub("", match[0]), spelt)
     if spelt != folded:
@@ -65,7 +80,13 @@ def undisguise(text: str, folded: str) -> Iterator[Disguise]:
     if any(word in folded for word in _BACKWARDS):
         yield Disguise(folded[::-1], "backwards", 0, len(text), whole=False)
     if len(_LEET.findall(folded)) >= 3:
-        yield Disguise(_LEET.sub(lambda match: match[0].translate(_LEET_LETTERS), folded), "digits for letters", 0, len(text), whole=False)
+        yield Disguise(
+            _LEET.sub(lambda match: match[0].translate(_LEET_LETTERS), folded),
+            "digits for letters",
+            0,
+            len(text),
+            whole=False,
+        )
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -86,10 +107,10 @@ def compose_jamo(text: str) -> str:
         index += 2
         tail = 0
         # A consonant belongs to this syllable unless a vowel follows it.
-        if index < len(text) and text[index] != " " and _TAILS.find(text[index]) > 0:
-            if not (index + 1 < len(text) and text[index + 1] in _VOWELS):
-                tail = _TAILS.find(text[index])
-                index += 1
+        closes = index < len(text) and text[index] != " " and _TAILS.find(text[index]) > 0
+        if closes and not (index + 1 < len(text) and text[index + 1] in _VOWELS):
+            tail = _TAILS.find(text[index])
+            index += 1
         out.append(chr(0xAC00 + (lead * 21 + vowel) * 28 + tail))
     return unicodedata.normalize("NFC", "".join(out))
 

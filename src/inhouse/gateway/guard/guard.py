@@ -76,7 +76,9 @@ class Guard:
     def _oversize(self, messages: Sequence[Message]) -> Iterable[Finding]:
         total = sum(len(message.content) for message in messages)
         if total > self.policy.max_characters or len(messages) > self.policy.max_messages:
-            yield Finding("size", 0, 0, len(messages) - 1, Action.BLOCK, rule=f"{total} characters in {len(messages)} messages")
+            yield Finding(
+                "size", 0, 0, len(messages) - 1, Action.BLOCK, rule=f"{total} characters in {len(messages)} messages"
+            )
 
     def _in_message(self, index: int, message: Message) -> Iterable[Finding]:
         source: Source | None = {"user": "user", "tool": "document"}.get(message.role)  # type: ignore[assignment]
@@ -91,7 +93,9 @@ class Guard:
     def _look(self, text: str, source: Source | None) -> _Seen:
         if len(text) < 200:
             return self._inspect(text, source)
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, person=(source or "").encode()).digest()
+        digest = hashlib.blake2b(
+            text.encode("utf-8", "surrogatepass"), digest_size=16, person=(source or "").encode()
+        ).digest()
         seen = self._seen.get(digest)
         if seen is None:
             seen = self._inspect(text, source)
@@ -104,7 +108,11 @@ class Guard:
         spans = find_personal_data(text, self._kinds) if self._kinds else []
         if self.policy.secrets is not Action.ALLOW:
             secrets = _apart(sorted(find_secrets(text, lower(text)), key=lambda span: (span.start, -span.end)))
-            spans = [span for span in spans if not any(span.start < other.end and other.start < span.end for other in secrets)]
+            spans = [
+                span
+                for span in spans
+                if not any(span.start < other.end and other.start < span.end for other in secrets)
+            ]
             spans = sorted([*spans, *secrets], key=lambda span: span.start)
         injection = None
         if source is not None and self.policy.injection is not Action.ALLOW:
@@ -158,7 +166,10 @@ def _mask(messages: Sequence[Message], findings: Sequence[Finding]) -> tuple[tup
         for finding in findings:
             if finding.message != index or finding.action is not Action.MASK or finding.start < done:
                 continue
-            parts += [message.content[done : finding.start], placeholder(finding.kind, message.content[finding.start : finding.end])]
+            parts += [
+                message.content[done : finding.start],
+                placeholder(finding.kind, message.content[finding.start : finding.end]),
+            ]
             done = finding.end
         content = "".join((*parts, message.content[done:]))
         masked.append(replace(message, content=content) if parts else message)

@@ -19,22 +19,31 @@ _DOT = r"(?:\.| ?[(\[{] ?(?:dot|점|닷) ?[)\]}] ?| dot | ?[점닷] ?)"
 _DOMAIN = re.compile(rf"(?:[a-z0-9][a-z0-9\-]{{0,62}}{_DOT}){{1,5}}(?:[a-z]{{2,24}}|컴|넷)(?![a-z0-9])")
 _DOT_WRITTEN = re.compile(_DOT)
 # Domains that RFC 2606 and RFC 6761 set aside for examples: nobody's mailbox.
-_RESERVED = re.compile(r"(?:^|\.)(?:example(?:\.(?:com|org|net|edu|co\.kr|kr))?|test|invalid|localhost|local|internal)$")
+_RESERVED = re.compile(
+    r"(?:^|\.)(?:example(?:\.(?:com|org|net|edu|co\.kr|kr))?|test|invalid|localhost|local|internal)$"
+)
 _IBAN = re.compile(r"[A-Za-z]{2}[0-9]{2}[ A-Za-z0-9]{11,38}")
 _CAPITAL_NUMBER = re.compile(r"[A-Z][A-Z0-9]{6,17}(?![A-Za-z0-9])")
 _KOREAN_PASSPORT = re.compile(r"[MSRODGTP][0-9]{8}|[MSROD][0-9]{3}[A-Z][0-9]{4}")
 _NEW_KOREAN_PASSPORT = re.compile(r"M[0-9]{3}[A-Z][0-9]{4}")
 _PASSPORT_WORDS = re.compile(r"여권|passport")
+_TRAVEL_WORDS = re.compile(r"여권|passport|여행|출국|입국|탑승|항공|비자|visa\b|travel|boarding|immigration")
 _PASSPORT_NUMBER = re.compile(r"(?<![a-z0-9])(?:[a-z]{1,2}[0-9]{6,8}|[a-z][0-9]{3}[a-z][0-9]{4}|[0-9]{9})(?![a-z0-9])")
 _BRITISH_LICENCE = re.compile(r"[A-Z9]{5}[0-9][0156][0-9][0-3][0-9][0-9][A-Z9]{2}[A-Z0-9]{3}")
 _LICENCE_WORDS = re.compile(
-    r"driver'?s?'? (?:licen[cs]e|permit)|driving licen[cs]e|d\.?l\.?(?: no| number|#|:)|licen[cs]e (?:no\b|number|num|#|is)|면허"
+    r"driver'?s?'? (?:licen[cs]e|permit)|driving licen[cs]e|d\.?l\.?(?: no| number|#|:)|licen[cs]e (?:no\b|number|"
+    r"num|#|is)|면허"
 )
-_LICENCE_NUMBER = re.compile(r"(?<![a-z0-9])(?:[a-z]{0,3}[ \-]?[0-9][0-9a-z]{3,16}(?:[ \-][0-9a-z]{2,8}){0,3})(?![a-z0-9])")
+_LICENCE_NUMBER = re.compile(
+    r"(?<![a-z0-9])(?:[a-z]{0,3}[ \-]?[0-9][0-9a-z]{3,16}(?:[ \-][0-9a-z]{2,8}){0,3})(?![a-z0-9])"
+)
 _REGION_LICENCE = re.compile(
-    r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)[ \-]?[0-9]{2}[ \-][0-9]{6}[ \-][0-9]{2}(?![0-9])"
+    r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|"
+    r"울산)[ \-]?[0-9]{2}[ \-][0-9]{6}[ \-][0-9]{2}(?![0-9])"
 )
-_NATIONAL_INSURANCE = re.compile(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D](?![A-Za-z0-9])")
+_NATIONAL_INSURANCE = re.compile(
+    r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D](?![A-Za-z0-9])"
+)
 _COLONS = re.compile(r":[0-9a-f]{0,4}:(?:[0-9a-f]{0,4}:?){0,6}")
 _HEX = re.compile(r"[0-9a-f]{1,4}$")
 
@@ -54,7 +63,13 @@ def find_identifiers(text: str, low: str) -> Iterator[Span]:
 
 
 def _emails(text: str, low: str) -> Iterator[Span]:
-    written = "골뱅이" in low or "앳" in low or " dot " in low or any(f"{bracket}at" in low for bracket in "([{") or "( at" in low
+    written = (
+        "골뱅이" in low
+        or "앳" in low
+        or " dot " in low
+        or any(f"{bracket}at" in low for bracket in "([{")
+        or "( at" in low
+    )
     for at in (*_AT.finditer(text), *(_WRITTEN_AT.finditer(low) if written else ())):
         local = _LOCAL.search(text, max(0, at.start() - 64), at.start())
         domain = _DOMAIN.match(low, at.end(), at.end() + 200) if local else None
@@ -80,7 +95,7 @@ def _capital_numbers(text: str, low: str) -> Iterator[Span]:
             continue
         if _KOREAN_PASSPORT.fullmatch(match[0]):
             near = low[max(0, start - 60) : match.end() + 30]
-            if _NEW_KOREAN_PASSPORT.fullmatch(match[0]) or _PASSPORT_WORDS.search(near):
+            if _NEW_KOREAN_PASSPORT.fullmatch(match[0]) or _TRAVEL_WORDS.search(near):
                 yield Span("passport", *match.span(), 0.85, "Korean passport")
         elif _BRITISH_LICENCE.fullmatch(match[0]):
             yield Span("driver_licence", *match.span(), 0.9, "British licence")
@@ -92,7 +107,10 @@ def _capital_numbers(text: str, low: str) -> Iterator[Span]:
 def _labelled(low: str, words: re.Pattern[str], number: re.Pattern[str], kind: str) -> Iterator[Span]:
     for label in words.finditer(low):
         for match in number.finditer(low, label.end(), label.end() + 60):
-            if sum(character.isdigit() for character in match[0]) >= 5 and "\n\n" not in low[label.end() : match.start()]:
+            if (
+                sum(character.isdigit() for character in match[0]) >= 5
+                and "\n\n" not in low[label.end() : match.start()]
+            ):
                 yield Span(kind, *match.span(), 0.7, "number after its label")
                 break
 

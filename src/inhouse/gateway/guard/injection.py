@@ -17,6 +17,7 @@ from inhouse.gateway.guard.injection_model import (
     Weights,
     best_window,
     features,
+    length_penalty,
     load_weights,
     window_scores,
 )
@@ -27,12 +28,15 @@ __all__ = ["InjectionDetector", "Source"]
 
 # A chat template's own marks open a turn that is not the writer's to open.
 _TEMPLATE = re.compile(
-    r"<\|im_start\|> ?(?:system|assistant|developer)\s|<\|start_header_id\|> ?(?:system|assistant)|\[inst\] ?<<sys>>|<\|(?:system|assistant)\|>\s*\S"
-    r"|<start_of_turn> ?model|\"role\" ?: ?\"(?:system|developer)\" ?, ?\"content\" ?: ?\"[^\"]{0,200}(?:ignore|must|send|reveal|무시|출력|보내|반드시)"
+    r"<\|im_start\|> ?(?:system|assistant|developer)\s|<\|start_header_id\|> ?(?:system|assistant)|\[inst\] ?<<sys>>|"
+    r"<\|(?:system|assistant)\|>\s*\S"
+    r"|<start_of_turn> ?model|\"role\" ?: ?\"(?:system|developer)\" ?, ?\"content\" ?: ?\"[^\"]{0,200}(?:ignore|must|"
+    r"send|reveal|무시|출력|보내|반드시)"
 )
 # An image whose address carries the conversation away when it is drawn.
 _BEACON = re.compile(
-    r"!\[[^\]\n]{0,80}\]\(\s?https?://[^)\s]{1,200}[?&/=][^)\n]{0,40}(?:\{|\[|%7b|<)?(?:conversation|history|secret|password|context|prompt|user_?(?:name|data|info)|chat|summary|대화|비밀|사용자)"
+    r"!\[[^\]\n]{0,80}\]\(\s?https?://[^)\s]{1,200}[?&/=][^)\n]{0,40}(?:\{|\[|%7b|<)?(?:conversation|history|secret|"
+    r"password|context|prompt|user_?(?:name|data|info)|chat|summary|대화|비밀|사용자)"
 )
 _LONG = 8  # sentences from which a user's text is taken to hold a document too
 _OWN = 2  # sentences at either end that are the user's own words
@@ -62,9 +66,11 @@ class InjectionDetector:
         best = self._read(text, folded, source)
         for disguise in undisguise(text, folded):
             reading = fold_disguise(disguise)
-            if sum(character.isalpha() for character in reading) < _TRUSTED_LETTERS:
+            if sum(2 if "가" <= letter <= "힣" else letter.isalpha() for letter in reading) < _TRUSTED_LETTERS:
                 continue
-            score, _, _ = best_window(features(reading), self._weights, SOURCES.index("document" if disguise.whole else source))
+            score, _, _ = best_window(
+                features(reading), self._weights, SOURCES.index("document" if disguise.whole else source)
+            )
             score = self._as_for(source, score) if disguise.whole else score
             if _probability(score) > best.score:
                 best = Span("injection", disguise.start, disguise.end, _probability(score), disguise.name)
@@ -86,6 +92,7 @@ class InjectionDetector:
             if self._as_for("user", buried[0]) > score:
                 score, first, last = self._as_for("user", buried[0]), buried[1], buried[2]
                 rule = "classifier, document in a user's text"
+        score -= length_penalty(len(read.spans))
         return self._span(text, folded, read.spans[first][0], read.spans[last - 1][1], score, rule)
 
     def _as_for(self, source: Source, score: float) -> float:

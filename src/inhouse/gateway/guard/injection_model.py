@@ -6,6 +6,7 @@ every window of a long document at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +22,10 @@ from inhouse.gateway.guard.ngrams import grams, letters, sentences
 Source = Literal["user", "document"]
 SOURCES: tuple[Source, ...] = ("user", "document")
 WIDTHS = (1, 2, 3)
+# The best of many windows is high by chance: a long text must show more. Log-odds for each doubling over so many
+# sentences.
+_LENGTH_PENALTY = 0.3
+_FREE_SENTENCES = 8
 FEW_SIGNALS = 8.0  # a window with fewer signals counts as if it had so many
 _SHORT = 6  # a text of so few sentences is also read as a whole
 
@@ -104,9 +109,18 @@ def best_window(read: Features, weights: Weights, head: int) -> tuple[float, int
     return best
 
 
+def length_penalty(sentences: int) -> float:
+    """What is taken off the best window's log-odds in a text of so many sentences."""
+    return _LENGTH_PENALTY * math.log2(max(1.0, sentences / _FREE_SENTENCES))
+
+
 def window_scores(read: Features, weights: Weights, head: int) -> list[tuple[float, int, int]]:
     """The score (log-odds) of every window, with its first and last-plus-one sentence."""
-    return [(float(score), first, first + width) for width, scores in _scores(read, weights, head) for first, score in enumerate(scores)]
+    return [
+        (float(score), first, first + width)
+        for width, scores in _scores(read, weights, head)
+        for first, score in enumerate(scores)
+    ]
 
 
 def _scores(read: Features, weights: Weights, head: int) -> Iterator[tuple[int, NDArray[np.float64]]]:

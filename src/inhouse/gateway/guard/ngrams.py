@@ -106,7 +106,9 @@ def grams(read: Letters, count: int) -> tuple[NDArray[np.int32], NDArray[np.int6
     return buckets, np.searchsorted(owner[order], np.arange(count + 1)).astype(np.int64)
 
 
-def _runs(codes: NDArray[np.uint64], owner: NDArray[np.int32]) -> tuple[list[NDArray[np.uint64]], list[NDArray[np.int32]]]:
+def _runs(
+    codes: NDArray[np.uint64], owner: NDArray[np.int32]
+) -> tuple[list[NDArray[np.uint64]], list[NDArray[np.int32]]]:
     """Runs of three to five characters, and pairs of Korean syllables."""
     hashes: list[NDArray[np.uint64]] = []
     owners: list[NDArray[np.int32]] = []

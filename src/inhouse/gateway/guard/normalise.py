@@ -18,7 +18,10 @@ _LOOKALIKES = str.maketrans(
     "аеорсухіјѕԁһԛԝкмтвнАВЕКМНОРСТУХІЈЅαοινρτυχκΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
     "aeopcyxijsdhqwkmtbhABEKMHOPCTYXIJSaoivptuxkABEZHIKMNOPTYX",
 )
-_INVISIBLE = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+)
 INVISIBLE = re.compile(f"[{_INVISIBLE}\U000e0000-\U000e007f\U000e0100-\U000e01ef]")
 # What can be left as it stands: ASCII, Hangul syllables and letters, CJK, the usual punctuation.
 _ODD = re.compile("[^\\x00-\\x7f가-힣ㄱ-ㅎㅏ-ㅣ一-鿿ぁ-ヿ·…“”‘’「」『』《》〈〉、。→←↑↓■□●○◆◇★☆※▶▷△▲▼℃€£¥₩°×÷±]")

@@ -21,30 +21,35 @@ _SPREAD = re.compile(r"[0-9](?:[ .\-][0-9]){8,20}(?![0-9])")
 
 _EDGE = r"(?<![0-9])"
 _STOP = r"(?![0-9])"
+_END = r"(?![0-9]|-[0-9])"  # of a phone number: more groups make it something else
 _SEP = r"[ .\-]{0,3}"
 _RESIDENT = re.compile(rf"{_EDGE}([0-9]{{6}})[ \-]{{0,3}}([0-9]{{7}}){_STOP}")
-_MOBILE = re.compile(rf"{_EDGE}01[016789]{_SEP}[0-9]{{3,4}}{_SEP}[0-9]{{4}}{_STOP}")
+_MOBILE = re.compile(rf"{_EDGE}01[016789]{_SEP}[0-9]{{3,4}}{_SEP}[0-9]{{4}}{_END}")
 _LANDLINE = re.compile(
-    rf"{_EDGE}0(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50[2-8])(?:\) ?|{_SEP})[0-9]{{3,4}}[ .\-]{{1,3}}[0-9]{{4}}{_STOP}"
+    rf"{_EDGE}0(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50[2-8])(?:\) ?|{_SEP})[0-9]{{3,4}}[ .\-]{{1,3}}[0-9]{{4}}{_END}"
 )
 _LANDLINE_BARE = re.compile(rf"{_EDGE}0(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70)[0-9]{{7,8}}{_STOP}")
 _KOREA = re.compile(
     rf"{_EDGE}(?:00)?82{_SEP}(?:\(0\) ?|\(?0?)(?:1[016789]|2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70)\)?{_SEP}"
     rf"[0-9]{{3,4}}{_SEP}[0-9]{{4}}{_STOP}"
 )
-_AMERICA = re.compile(rf"{_EDGE}(?:(?:00)?1[ .\-]{{1,2}})?\(?[2-9][0-9]{{2}}(?:\) ?|[ .\-])[2-9][0-9]{{2}}[ .\-][0-9]{{4}}{_STOP}")
+_AMERICA = re.compile(
+    rf"{_EDGE}(?:(?:00)?1[ .\-]{{1,2}})?\(?[2-9][0-9]{{2}}(?:\) ?|[ .\-])[2-9][0-9]{{2}}[ .\-][0-9]{{4}}{_STOP}"
+)
 _BRITAIN = re.compile(
-    rf"{_EDGE}(?:07[0-9]{{3}} ?[0-9]{{3}} ?[0-9]{{3}}|0(?:20 ?[0-9]{{4}}|1[0-9]{{2,3}} [0-9]{{3}}|1[0-9]{{3}} ?[0-9]{{3}}) ?[0-9]{{3,4}}){_STOP}"
+    rf"{_EDGE}(?:07[0-9]{{3}} ?[0-9]{{3}} ?[0-9]{{3}}|0(?:20 ?[0-9]{{4}}|1[0-9]{{2,3}} [0-9]{{3}}|"
+    rf"1[0-9]{{3}} ?[0-9]{{3}}) ?[0-9]{{3,4}}){_STOP}"
 )
 _CARD = re.compile(
-    rf"{_EDGE}(?:[0-9]{{12,19}}|[0-9]{{4}}(?:[ .\-]{{1,3}}[0-9]{{4}}){{2}}[ .\-]{{1,3}}[0-9]{{1,4}}(?:[ .\-][0-9]{{3}})?"
+    rf"{_EDGE}(?:[0-9]{{12,19}}|"
+    rf"[0-9]{{4}}(?:[ .\-]{{1,3}}[0-9]{{4}}){{2}}[ .\-]{{1,3}}[0-9]{{1,4}}(?:[ .\-][0-9]{{3}})?"
     rf"|[0-9]{{4}}[ .\-][0-9]{{6}}[ .\-][0-9]{{4,5}}){_STOP}"
 )
 _BUSINESS = re.compile(rf"{_EDGE}[0-9]{{3}}[ \-]{{1,3}}[0-9]{{2}}[ \-]{{1,3}}[0-9]{{5}}{_STOP}")
 _LICENCE = re.compile(rf"{_EDGE}([0-9]{{2}})[ \-]{{1,3}}[0-9]{{2}}[ \-]{{1,3}}[0-9]{{6}}[ \-]{{1,3}}[0-9]{{2}}{_STOP}")
 _SSN = re.compile(rf"{_EDGE}[0-9]{{3}}([ \-])[0-9]{{2}}\1[0-9]{{4}}{_STOP}")
-_GROUPS = re.compile(rf"{_EDGE}[0-9]{{2,6}}(?:[ \-]{{1,2}}[0-9]{{1,8}}){{1,4}}{_STOP}")
-_IPV4 = re.compile(rf"(?<![0-9.])[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}(?![0-9]|\.[0-9])")
+_GROUPS = re.compile(rf"{_EDGE}[0-9]{{2,6}}(?:[ \-]{{1,3}}[0-9]{{1,8}}){{1,4}}{_STOP}")
+_IPV4 = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9]|\.[0-9])")
 _DATE = re.compile(
     r"(?<![0-9])(?:(?:19|20)[0-9]{2}\s?[.\-/년]\s?(?:0?[1-9]|1[0-2])\s?[.\-/월]\s?(?:3[01]|[12][0-9]|0?[1-9])\s?일?"
     r"|(?:0?[1-9]|[12][0-9]|3[01])[.\-/](?:0?[1-9]|[12][0-9]|3[01])[.\-/](?:(?:19|20)[0-9]{2}|[0-9]{2})"
@@ -52,31 +57,44 @@ _DATE = re.compile(
     r"|(?:19|20)?[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])"
 )
 _ENGLISH_DATE = re.compile(
-    r"(?:(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? (?:19|20)[0-9]{2}"
-    r"|[0-9]{1,2}(?:st|nd|rd|th)? (?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?,? (?:19|20)[0-9]{2})",
+    r"(?:(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? (?:19|"
+    r"20)[0-9]{2}"
+    r"|[0-9]{1,2}(?:st|nd|rd|th)? (?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?,? (?:19|"
+    r"20)[0-9]{2})",
 )
 
 
-_RESIDENT_WORDS = re.compile(r"주민|외국인\s?등록|등록\s?번호|민번|생년월일|주번|resident|rrn|alien|foreigner|registration")
+_RESIDENT_WORDS = re.compile(
+    r"주민|외국인\s?등록|등록\s?번호|민번|생년월일|주번|resident|rrn|alien|foreigner|registration"
+)
 _PHONE_WORDS = re.compile(
-    r"전화|연락처|휴대폰|핸드폰|휴대전화|휴대|핸폰|폰\s?번호|팩스|연락|문자|번호는|☎|📞|📱|\b(?:tele)?phone|\btel\b|\bmobile|\bcell\b|"
-    r"\bcall|\bcontact|\bfax|\bwhatsapp|\bdial|\btext(?:ed)? me|\breach (?:me|him|her|us)|\bsms\b|\bring me|\banswering at|\bmessages? to|\bregistered |\bhp\b|\bm\.p"
+    r"전화|연락처|휴대폰|핸드폰|휴대|핸폰|폰\s?번호|팩스|연락|문자|☎|📞|📱|\b(?:tele)?phone|\btel\b|"
+    r"\bmobile|\bcell\b|"
+    r"\bcall|\bcontact|\bfax|\bwhatsapp|\bdial|\btext(?:ed)? me|\breach (?:me|him|her|us)|\bsms\b|\bring me|"
+    r"\banswering at|\bmessages? to|\bregistered |\bhp\b|\bm\.p"
 )
 _PHONE_AFTER = re.compile(r"[ \-(,]{0,2}(?:office|fax|mobile|cell|home|work|phone)\b")
 _CARD_WORDS = re.compile(r"카드|결제|card|\bcc\b|credit|debit|visa|master|amex|payment|paid with|charge")
 _BANKS = re.compile(
-    r"계좌|통장|국민|신한|우리|하나|농협|기업|카카오|토스|케이뱅크|새마을|우체국|수협|sc제일|제일은행|씨티|대구은행|부산은행|광주은행|"
-    r"전북은행|경남은행|제주은행|산업은행|신협|im뱅크|은행|뱅크|\bkb\b|\bibk\b|\bnh\b|\bkdb\b|account|acct|a/c"
+    r"계좌|통장|예금|입금|송금|은행|뱅크|농협|새마을금고|우체국|수협|신협|저축|\bibk\b|\bnh\b|\bkdb\b|account|acct|\ba/c|deposit"
 )
+# Names of banks that are ordinary words too: right before the number only.
+_BANK_BEFORE = re.compile(
+    r"(?:국민|신한|우리|하나|기업|카카오|토스|케이|산업|제일|씨티|대구|부산|광주|전북|경남|제주|im|kb)[ :)\]]{0,3}$"
+)
+_CODE_BEFORE = re.compile(r"[A-Za-z][\-_/]?$")
 _ACCOUNT_LABEL = re.compile(r"(?:계좌|account|acct|a/c)[^0-9\n]{0,24}$")
 _BUSINESS_WORDS = re.compile(r"사업자|등록\s?번호|business (?:registration|reg)|\bbrn\b")
 _LICENCE_WORDS = re.compile(r"면허|licen[cs]e|driv")
 _SSN_WORDS = re.compile(r"\bssn\b|social security|\bsoc\.? sec")
 _ROUTING_WORDS = re.compile(r"\brouting|\baba\b|\brtn\b|\btransit")
-_BIRTH_WORDS = re.compile(r"생년월일|생일|출생|태어|\bborn\b|birth|\bdob\b|\bd\.o\.b")
+_BIRTH_WORDS = re.compile(r"생년월일|생일|출생|태어|생\b|\bborn\b|birth|\bdob\b|\bd\.o\.b")
+_BIRTH_HINTS = ("생", "출생", "태어", "born", "birth", "dob", "d.o.b")
 _NOT_A_PHONE = re.compile(
-    r"(?:주문|접수|송장|운송장|예약|계약|문서|사건|관리|제품|모델|시리얼|일련|티켓|결재|회원|사번|order|invoice|tracking|ticket|case|serial|"
-    r"reference|ref|part|model|version|build|id|sku|isbn|issn|doi)\s?(?:번호|no|number|num|#)?\.?\s?(?:는|은|is)?\s?[:=#]?\s?$"
+    r"(?:주문|품의서?|기안|공문|모델명?|접수|송장|운송장|예약|계약|문서|사건|관리|제품|모델|시리얼|일련|티켓|결재|회원|사번|order|invoice|"
+    r"tracking|ticket|case|serial|"
+    r"reference|ref|part|model|version|build|id|sku|isbn|issn|doi)\s?(?:번호|no|number|num|#)?\.?\s?(?:는|은|"
+    r"is)?\s?[:=#]?\s?$"
 )
 _LICENCE_REGIONS = frozenset(f"{code:02}" for code in (*range(11, 27), 28))
 
@@ -94,7 +112,8 @@ class _Around:
         return words.search(self.low[max(0, start - before) : start] + "\n" + self.low[end : end + after]) is not None
 
     def follows(self, words: re.Pattern[str], start: int, *, before: int = 40) -> bool:
-        return words.search(self.low[max(0, start - before) : start]) is not None
+        head = self.low[max(0, start - before) : start]
+        return words.search(head, head.rfind("\n\n") + 1) is not None  # another paragraph speaks of something else
 
 
 def find_numbers(text: str, low: str) -> Iterator[Span]:
@@ -107,12 +126,10 @@ def find_numbers(text: str, low: str) -> Iterator[Span]:
         if digits < 6:
             continue
         around = _Around(text, low, start, end)
-        yield from _dates(around)
         if digits >= 7:
             yield from _claims(around, digits)
-    for match in _ENGLISH_DATE.finditer(low) if "birth" in low or "born" in low or "dob" in low or "d.o.b" in low else ():
-        if _Around(text, low, *match.span()).follows(_BIRTH_WORDS, match.start(), before=30):
-            yield Span("birth_date", *match.span(), 0.8, "date after a word for birth")
+    if any(word in low for word in _BIRTH_HINTS):
+        yield from _birth_dates(text, low)
 
 
 def _claims(around: _Around, digits: int) -> Iterator[Span]:
@@ -174,7 +191,13 @@ def _phones(around: _Around, lead: int) -> Iterator[Span]:
         count = sum(character.isdigit() for character in piece)
         if 7 <= count <= 15 and not _DATE.fullmatch(piece):
             stop = start + len(piece)
-            yield Span("phone", lead if text[lead] != "(" or ")" in piece else start, stop, 0.6, "number after a word for phone")
+            yield Span(
+                "phone",
+                lead if text[lead] != "(" or ")" in piece else start,
+                stop,
+                0.6,
+                "number after a word for phone",
+            )
     for match in _LANDLINE_BARE.finditer(text, start, end):
         if around.says(_PHONE_WORDS, *match.span()):
             yield Span("phone", *match.span(), 0.7, "Korean landline, unseparated")
@@ -215,19 +238,21 @@ def _cards(around: _Around) -> Iterator[Span]:
 
 
 def _accounts(around: _Around) -> Iterator[Span]:
-    text = around.text
-    if not around.follows(_BANKS, around.start, before=60):
+    text, low, start = around.text, around.low, around.start
+    before = _BANK_BEFORE.search(low, max(0, start - 12), start) is not None
+    if not before and not around.follows(_BANKS, start, before=60):
         return
-    for match in _GROUPS.finditer(text, around.start, around.end):
+    if around.follows(_NOT_A_PHONE, start, before=24) or _CODE_BEFORE.search(text, max(0, start - 8), start):
+        return
+    for match in _GROUPS.finditer(text, start, around.end):
         digits = sum(character.isdigit() for character in match[0])
-        if 9 <= digits <= 16 and not _DATE.match(match[0]) and around.follows(_BANKS, match.start(), before=40):
+        near = before or around.follows(_BANKS, match.start(), before=36)
+        if 9 <= digits <= 16 and near and not _DATE.match(match[0]):
             yield Span("account", *match.span(), 0.75, "grouped digits after a word for account or a bank")
-    for match in _DIGIT_RUN.finditer(text, around.start, around.end):
+    for match in _DIGIT_RUN.finditer(text, start, around.end):
         length = match.end() - match.start()
-        near = around.follows(_BANKS, match.start(), before=30)
-        if (10 <= length <= 14 and near) or (
-            6 <= length <= 17 and around.follows(_ACCOUNT_LABEL, match.start(), before=34)
-        ):
+        near = before or around.follows(_BANKS, match.start(), before=24)
+        if (10 <= length <= 14 and near) or (6 <= length <= 17 and around.follows(_ACCOUNT_LABEL, match.start())):
             yield Span("account", *match.span(), 0.65, "digits after a word for account or a bank")
 
 
@@ -237,7 +262,9 @@ def _nine_digits(around: _Around) -> Iterator[Span]:
         if checksums.business_checks("".join(_DIGIT_RUN.findall(match[0]))):
             yield Span("business_number", *match.span(), 0.95, "check digit")
     for match in _SSN.finditer(text, start, end):
-        if checksums.ssn_fits("".join(_DIGIT_RUN.findall(match[0]))) and (match[1] == "-" or around.says(_SSN_WORDS, *match.span())):
+        if checksums.ssn_fits("".join(_DIGIT_RUN.findall(match[0]))) and (
+            match[1] == "-" or around.says(_SSN_WORDS, *match.span())
+        ):
             yield Span("ssn", *match.span(), 0.9, "3-2-4")
     for match in _DIGIT_RUN.finditer(text, start, end):
         span, length = match.span(), match.end() - match.start()
@@ -251,13 +278,11 @@ def _nine_digits(around: _Around) -> Iterator[Span]:
             yield Span("routing_number", *span, 0.95, "check digit and a word for it")
 
 
-def _dates(around: _Around) -> Iterator[Span]:
-    text = around.text
-    if not around.says(_BIRTH_WORDS, around.start, around.end, before=24, after=14):
-        return
-    match = _DATE.search(text, around.start, min(len(text), around.end + 12))
-    if match is not None and match.start() < around.start + 24:
-        yield Span("birth_date", *match.span(), 0.8, "date near a word for birth")
+def _birth_dates(text: str, low: str) -> Iterator[Span]:
+    for pattern in (_DATE, _ENGLISH_DATE):
+        for match in pattern.finditer(low):
+            if _Around(text, low, *match.span()).says(_BIRTH_WORDS, *match.span(), before=26, after=4):
+                yield Span("birth_date", *match.span(), 0.8, "date near a word for birth")
 
 
 def _spread(around: _Around, match: re.Match[str]) -> Iterator[Span]:

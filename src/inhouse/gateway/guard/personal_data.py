@@ -40,17 +40,44 @@ COMPACT_KINDS = frozenset(PERSONAL_KINDS) - {"address", "name"}
 
 _RANK = {kind: rank for rank, kind in enumerate(PERSONAL_KINDS)}
 _BESIDE = 24
-_STRONG = frozenset({"resident_number", "foreigner_number", "card", "phone", "email", "account", "passport", "driver_licence", "birth_date"})
+_STRONG = frozenset(
+    {
+        "resident_number",
+        "foreigner_number",
+        "card",
+        "phone",
+        "email",
+        "account",
+        "passport",
+        "driver_licence",
+        "birth_date",
+    }
+)
 
 _DETECTORS: tuple[tuple[frozenset[str], Callable[[str, str], Iterable[Span]]], ...] = (
     (
         frozenset(
-            "resident_number foreigner_number card ssn business_number driver_licence routing_number phone account birth_date ip_address".split()
+            [
+                "resident_number",
+                "foreigner_number",
+                "card",
+                "ssn",
+                "business_number",
+                "driver_licence",
+                "routing_number",
+                "phone",
+                "account",
+                "birth_date",
+                "ip_address",
+            ]
         ),
         find_numbers,
     ),
     (frozenset({"iban", "email", "passport", "driver_licence", "national_insurance", "ip_address"}), find_identifiers),
-    (frozenset({"phone"}), lambda text, low: [Span("phone", *span, 0.8, "written out") for span in written_phones(text, low)]),
+    (
+        frozenset({"phone"}),
+        lambda text, low: [Span("phone", *span, 0.8, "written out") for span in written_phones(text, low)],
+    ),
     (frozenset({"address"}), find_addresses),
     (frozenset({"name"}), find_names),
 )
@@ -78,12 +105,16 @@ def _settle(claims: list[Span]) -> list[Span]:
     """Keeps the strongest claim on each stretch; of addresses that overlap, their union."""
     taken: list[Span] = []
     for claim in sorted(claims, key=lambda span: (_RANK[span.kind], -span.score, span.start - span.end)):
-        clash = next((index for index, span in enumerate(taken) if claim.start < span.end and span.start < claim.end), None)
+        clash = next(
+            (index for index, span in enumerate(taken) if claim.start < span.end and span.start < claim.end), None
+        )
         if clash is None:
             taken.append(claim)
         elif claim.kind == taken[clash].kind == "address":
             other = taken[clash]
-            taken[clash] = Span(other.kind, min(other.start, claim.start), max(other.end, claim.end), other.score, other.rule)
+            taken[clash] = Span(
+                other.kind, min(other.start, claim.start), max(other.end, claim.end), other.score, other.rule
+            )
     return sorted(taken, key=lambda span: span.start)
 
 

@@ -94,7 +94,9 @@ def _kinds(table: _Table, default: Action) -> dict[str, Action]:
 
 def _topic(table: _Table) -> Topic:
     name = table.text("name")
-    topic = make_topic(name, table.action("action", Action.BLOCK, masks=False), table.texts("words"), table.texts("patterns"))
+    topic = make_topic(
+        name, table.action("action", Action.BLOCK, masks=False), table.texts("words"), table.texts("patterns")
+    )
     table.refuse_others()
     return topic
 
@@ -103,7 +105,9 @@ def _allowed(topics: _Table) -> Topic | None:
     if "allow" not in topics:
         return None
     table = topics.table("allow")
-    topic = make_topic("allow", table.action("action", Action.BLOCK, masks=False), table.texts("words"), table.texts("patterns"))
+    topic = make_topic(
+        "allow", table.action("action", Action.BLOCK, masks=False), table.texts("words"), table.texts("patterns")
+    )
     table.refuse_others()
     return topic
 

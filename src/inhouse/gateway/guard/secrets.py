@@ -12,6 +12,10 @@ from collections.abc import Iterator
 
 from inhouse.gateway.guard.verdict import Span
 
+_PEM = (
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----[^-]{0,8000}"
+    r"(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----)?"
+)
 # Each form: a literal that must be in the text (to pay for a pattern only where it can match), name, pattern.
 _FORMS: tuple[tuple[tuple[str, ...], str, re.Pattern[str]], ...] = tuple(
     (literals, name, re.compile(pattern))
@@ -22,7 +26,11 @@ _FORMS: tuple[tuple[tuple[str, ...], str, re.Pattern[str]], ...] = tuple(
         (("glpat-",), "GitLab token", r"glpat-[A-Za-z0-9_\-]{20,64}"),
         (("sk-",), "OpenAI or Anthropic key", r"sk-(?:ant-|proj-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_\-]{20,220}"),
         (("xox",), "Slack token", r"xox[abeoprs]-[A-Za-z0-9\-]{10,120}"),
-        (("hooks.slack.com",), "Slack webhook", r"hooks\.slack\.com/services/T[A-Za-z0-9]{6,14}/B[A-Za-z0-9]{6,14}/[A-Za-z0-9]{18,34}"),
+        (
+            ("hooks.slack.com",),
+            "Slack webhook",
+            r"hooks\.slack\.com/services/T[A-Za-z0-9]{6,14}/B[A-Za-z0-9]{6,14}/[A-Za-z0-9]{18,34}",
+        ),
         (("AIza",), "Google API key", r"AIza[0-9A-Za-z_\-]{35}"),
         (("ya29.",), "Google OAuth token", r"ya29\.[0-9A-Za-z_\-]{20,300}"),
         (("GOCSPX-",), "Google client secret", r"GOCSPX-[0-9A-Za-z_\-]{20,40}"),
@@ -35,18 +43,24 @@ _FORMS: tuple[tuple[tuple[str, ...], str, re.Pattern[str]], ...] = tuple(
         (("AccountKey=",), "Azure storage key", r"AccountKey=[A-Za-z0-9+/=]{60,100}"),
         (("KakaoAK ",), "Kakao key", r"KakaoAK [0-9a-f]{32}"),
         (("eyJ",), "JSON web token", r"eyJ[A-Za-z0-9_\-]{8,2000}\.eyJ[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]{8,1000}"),
-        (("PRIVATE KEY",), "private key", r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----[^-]{0,8000}(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----)?"),
-        (("://",), "password in a URL", r"[a-z][a-z0-9+]{1,20}://[^\s:/@\"'<>{}$]{1,64}:[^\s/@\"'<>{}$*]{3,128}@[^\s/\"'<>]{1,255}"),
+        (("PRIVATE KEY",), "private key", _PEM),
+        (
+            ("://",),
+            "password in a URL",
+            r"[a-z][a-z0-9+]{1,20}://[^\s:/@\"'<>{}$]{1,64}:[^\s/@\"'<>{}$*]{3,128}@[^\s/\"'<>]{1,255}",
+        ),
     )
-)  # fmt: skip
+)
 _LABEL = re.compile(
-    r"(?:password|passwd|passphrase|pwd|secret[_ -]?(?:access[_ -]?)?key|client[_ -]?secret|secret|api[_ -]?key|apikey|access[_ -]?(?:key|token)|auth[_ -]?token|bearer|token|"
+    r"(?:password|passwd|passphrase|pwd|secret[_ -]?(?:access[_ -]?)?key|client[_ -]?secret|secret|api[_ -]?key|"
+    r"apikey|access[_ -]?(?:key|token)|auth[_ -]?token|bearer|token|"
     r"비밀번호|비번|암호|패스워드|비밀 ?키|인증 ?키|api ?키|액세스 ?키|토큰)"
     r"(?:[\"'`]? ?(?::=|[:=])|은|는| is| to|은 다음과 같|을| 값은)? {0,3}[\"'`]?"
 )
 _VALUE = re.compile(r"[A-Za-z0-9!@#$%^&*_\-+=/.~?]{6,200}")
 _PLACEHOLDER = re.compile(
-    r"^(?:\W*|x{3,}.*|.*\*{3,}.*|\.{3}.*|.*\.\.\..*|(?:your|my|the|some|a|new|old)[-_.].*|(?:your|change|insert|enter|fake|dummy|sample|example|todo|none|null|true|false|undefined).*|"
+    r"^(?:\W*|x{3,}.*|.*\*{3,}.*|\.{3}.*|.*\.\.\..*|(?:your|my|the|some|a|new|old)[-_.].*|(?:your|change|insert|"
+    r"enter|fake|dummy|sample|example|todo|none|null|true|false|undefined).*|"
     r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z_]+\.[a-z_.]+|https?:.*|/.*|.*(?:password|secret|token|example).*)$",
     re.IGNORECASE,
 )
@@ -62,7 +76,9 @@ def find_secrets(text: str, low: str) -> Iterator[Span]:
             start = match.start()
             if start and (text[start - 1].isalnum() and text[start - 1].isascii()) and name != "password in a URL":
                 continue
-            if name == "password in a URL" and _PLACEHOLDER.match(match[0].split("://", 1)[1].split("@")[0].split(":", 1)[-1]):
+            if name == "password in a URL" and _PLACEHOLDER.match(
+                match[0].split("://", 1)[1].split("@")[0].split(":", 1)[-1]
+            ):
                 continue
             if name.startswith("OpenAI") and not any(character.isdigit() for character in match[0]):
                 continue
@@ -70,7 +86,9 @@ def find_secrets(text: str, low: str) -> Iterator[Span]:
     for label in _LABEL.finditer(low):
         value = _VALUE.match(text, label.end())
         if value is not None and _is_secret(value[0].rstrip(".,!?"), sure=label[0].rstrip("\"'` ")[-1:] in ":="):
-            yield Span("secret", value.start(), value.start() + len(value[0].rstrip(".,?")), 0.8, "after a word for secret")
+            yield Span(
+                "secret", value.start(), value.start() + len(value[0].rstrip(".,?")), 0.8, "after a word for secret"
+            )
 
 
 def _is_secret(value: str, *, sure: bool) -> bool:
@@ -78,7 +96,12 @@ def _is_secret(value: str, *, sure: bool) -> bool:
     if len(value) < 8 or _PLACEHOLDER.match(value) or _CONSTANT.fullmatch(value):
         return False
     classes = sum(
-        (any(c.isdigit() for c in value), any(c.islower() for c in value), any(c.isupper() for c in value), any(not c.isalnum() for c in value))
+        (
+            any(c.isdigit() for c in value),
+            any(c.islower() for c in value),
+            any(c.isupper() for c in value),
+            any(not c.isalnum() for c in value),
+        )
     )
     if not any(c.isdigit() for c in value) or classes < 2:
         return False

@@ -35,12 +35,22 @@ class OutputFilter:
     request are put back in any case.
     """
 
-    def __init__(self, policy: Policy, restore: Mapping[str, str], system_prompt: str | None, known: Iterable[str], *, dry_run: bool) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        restore: Mapping[str, str],
+        system_prompt: str | None,
+        known: Iterable[str],
+        *,
+        dry_run: bool,
+    ) -> None:
         self._policy = policy
         self._dry_run = dry_run
         self._restore = {placeholder.lower(): value for placeholder, value in restore.items()}
         self._kinds = frozenset(
-            kind for kind, action in policy.output_personal_data.items() if action is not Action.ALLOW and kind in COMPACT_KINDS
+            kind
+            for kind, action in policy.output_personal_data.items()
+            if action is not Action.ALLOW and kind in COMPACT_KINDS
         )
         self._watch: LeakWatch | None = None
         if system_prompt and policy.system_prompt is not Action.ALLOW:
@@ -109,7 +119,9 @@ class OutputFilter:
         if self._watch.leaked and not self._told_leak:
             self._told_leak = True
             action = self._effective(self._policy.system_prompt)
-            self.findings.append(Finding("system_prompt", self._sent, self._sent + len(self._held), -1, self._policy.system_prompt))
+            self.findings.append(
+                Finding("system_prompt", self._sent, self._sent + len(self._held), -1, self._policy.system_prompt)
+            )
             if action is Action.BLOCK:
                 raise GuardBlocked("The answer was stopped by the gateway's policy", why="it repeats the system prompt")
             if action is Action.MASK:
@@ -126,7 +138,9 @@ class OutputFilter:
         self._context = (self._context + piece)[-_CONTEXT:]
         self._sent += len(piece)
         if self._sent > self._policy.max_answer_characters and not self._dry_run:
-            raise GuardBlocked("The answer was stopped by the gateway's policy", why="it is longer than the policy allows")
+            raise GuardBlocked(
+                "The answer was stopped by the gateway's policy", why="it is longer than the policy allows"
+            )
         return out
 
     def _masked(self, piece: str) -> str:
@@ -145,7 +159,9 @@ class OutputFilter:
             )
             action = self._effective(asked)
             if action is Action.BLOCK:
-                raise GuardBlocked("The answer was stopped by the gateway's policy", why=f"it contains data of the kind {span.kind}")
+                raise GuardBlocked(
+                    "The answer was stopped by the gateway's policy", why=f"it contains data of the kind {span.kind}"
+                )
             if action is Action.MASK:
                 out += [piece[done:start], f"[{span.kind.upper()}]"]
                 done = end
@@ -156,7 +172,9 @@ class OutputFilter:
         if self._policy.output_secrets is not Action.ALLOW:
             found += [(span, self._policy.output_secrets) for span in find_secrets(text, lower(text))]
         if self._kinds:
-            found += [(span, self._policy.output_personal_data[span.kind]) for span in find_personal_data(text, self._kinds)]
+            found += [
+                (span, self._policy.output_personal_data[span.kind]) for span in find_personal_data(text, self._kinds)
+            ]
         return sorted(found, key=lambda pair: (pair[0].start, -pair[0].end))
 
     def _put_back(self, text: str, *, quoted: bool) -> str:

@@ -43,7 +43,7 @@ def make_topic(name: str, action: Action, words: Sequence[str], patterns: Sequen
             )
         parts.append(f"(?:{pattern})")
     if not parts:
-        raise UsageError(f"Topic {name!r} has neither words nor patterns", do="Add words = [\"…\"] to it")
+        raise UsageError(f"Topic {name!r} has neither words nor patterns", do='Add words = ["…"] to it')
     return Topic(name, action, re.compile("|".join(parts), re.IGNORECASE))
 
 

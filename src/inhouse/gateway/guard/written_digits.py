@@ -22,7 +22,9 @@ def written_phones(text: str, low: str) -> list[tuple[int, int]]:
     """Where a phone number is written out in words."""
     found = []
     for run in _KOREAN_RUN.finditer(text):
-        places = [(index, _KOREAN.get(text[index], text[index])) for index in range(*run.span()) if text[index] not in " -.,"]
+        places = [
+            (index, _KOREAN.get(text[index], text[index])) for index in range(*run.span()) if text[index] not in " -.,"
+        ]
         digits = "".join(digit for _, digit in places)
         match = _MOBILE.match(digits)
         if match is not None and not all(text[index].isdigit() for index, _ in places):
