@@ -246,8 +246,8 @@ class _BenchRun:
         windows = [(stage.labels, stage.start_s, stage.end_s) for stage in by_stage(samples)]
         metrics += resource_metrics(self._store.series(self._run.id), windows)
         levels = self._levels()
-        if self._plan.sweep and levels and (knee := knee_metric(self._plan.sweep, levels)):
-            metrics.append(knee)
+        if self._plan.sweep and levels:
+            metrics.append(knee_metric(self._plan.sweep, levels))
         return [replace(metric, labels={**metric.labels, **self._plan.labels}) for metric in metrics]
 
 

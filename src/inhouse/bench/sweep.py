@@ -79,15 +79,13 @@ def level_of(stage: StageSamples, load: float, objectives: Objectives) -> Level:
     )
 
 
-def knee_metric(sweep: Sweep, levels: Sequence[Level]) -> Metric | None:
-    """The knee as a figure of the run: streams, or requests a second."""
+def knee_metric(sweep: Sweep, levels: Sequence[Level]) -> Metric:
+    """The knee as a figure of the run: streams, or requests a second; 0 where already the first load was too much."""
     knee = find_knee(sweep, levels)
-    if knee.load is None:
-        return None
     closed = isinstance(sweep.first.arrival, Closed)
     return Metric(
         "knee_streams" if closed else "knee_requests_s",
-        knee.load,
+        knee.load or 0,
         "" if closed else "requests/s",
         {"broken": knee.reason, "prompt_tokens": sweep.first.prompt_tokens, "output_tokens": sweep.first.output_tokens},
         n=len(levels),

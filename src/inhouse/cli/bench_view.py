@@ -132,13 +132,15 @@ def _remarks(metrics: Sequence[Metric]) -> Iterator[str]:
             yield f"{metric.labels['stage']}: the client sent late by {metric.value * 1000:.1f} ms (p95)"
         elif metric.name.startswith("knee_"):
             what = "streams" if metric.name == "knee_streams" else "requests/s"
-            yield f"knee: {metric.value:g} {what}; {_BROKEN[str(metric.labels.get('broken'))]}"
+            after = "the first load" if not metric.value else "the next load"
+            found = f"{metric.value:g} {what}" if metric.value else "none"
+            yield f"knee: {found}; {_BROKEN[str(metric.labels.get('broken'))].format(load=after)}"
 
 
 _BROKEN = {
-    "gain": "more load brought hardly more tokens a second",
-    "objectives": "the next load broke the objectives",
-    "overload": "at the next load requests piled up",
-    "errors": "at the next load requests failed",
-    "limit": "the limit of the sweep; more may still pay",
+    "gain": "{load} brought hardly more tokens a second",
+    "objectives": "at {load} too few requests kept the objectives",
+    "overload": "at {load} requests piled up",
+    "errors": "at {load} requests failed",
+    "limit": "the limit of the sweep, so more load may still pay",
 }
