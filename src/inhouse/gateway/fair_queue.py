@@ -15,8 +15,12 @@ from dataclasses import dataclass, field
 from inhouse.core.errors import InhouseError
 from inhouse.gateway.queue import again, full, too_late
 
-# Weight of the newest service time in the mean: about the last twenty requests count.
-NEWEST = 0.1
+# Weight of the newest service time in the mean, where it is slower and where it is faster than that: a request that
+# was let in and then waits in vain is worse than one that is sent away.
+SLOWER, FASTER = 0.3, 0.1
+# How much longer than expected a wait may turn out. The queue is so kept shorter than the deadlines would allow,
+# which costs nothing under lasting overload and leaves room for an engine that slows down.
+CAUTION = 1.5
 # Callers that are remembered, before those with nothing under way are forgotten.
 _REMEMBERED = 1024
 
@@ -111,7 +115,7 @@ class FairQueue:
 
     async def _wait(self, line: Line, cost: float, deadline_s: float | None) -> LocalTicket:
         expected_s = self._expected_wait_s(line, cost)
-        if deadline_s is not None and expected_s is not None and expected_s > deadline_s:
+        if deadline_s is not None and expected_s is not None and expected_s * CAUTION > deadline_s:
             raise too_late(deadline_s, expected_s)
         if self._waiting >= self._max_waiting:
             self._make_room(line, expected_s)
@@ -169,7 +173,11 @@ class FairQueue:
         line.used += took_s
         if complete:
             sample = took_s / ticket.cost
-            self._cost_s = sample if self._cost_s is None else self._cost_s + NEWEST * (sample - self._cost_s)
+            known = self._cost_s
+            if known is None:
+                self._cost_s = sample
+            else:
+                self._cost_s = known + (SLOWER if sample > known else FASTER) * (sample - known)
         if self._waiting:
             self._grant()
         elif not self._tickets:

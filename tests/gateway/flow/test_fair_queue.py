@@ -201,7 +201,7 @@ async def test_a_deadline_that_cannot_be_kept_is_refused_at_once():
         await queue.enter("a", deadline_s=5.0)
     assert time.perf_counter() - begin < 0.05
     assert refused.value.retry_after_s == pytest.approx(3.0)
-    kept = asyncio.create_task(queue.enter("a", deadline_s=9.0))
+    kept = asyncio.create_task(queue.enter("a", deadline_s=13.0))
     await settle()
     assert not kept.done()
     for task in [*waiting, kept]:
@@ -214,7 +214,7 @@ async def test_the_wait_is_expected_from_the_callers_own_share():
     await queue.enter("greedy")
     waiting = [asyncio.create_task(queue.enter("greedy")) for _ in range(20)]
     await settle()
-    modest = asyncio.create_task(queue.enter("modest", deadline_s=5.0))  # the greedy one would wait for 42 s
+    modest = asyncio.create_task(queue.enter("modest", deadline_s=8.0))  # the greedy one would wait for 42 s
     await settle()
     assert not modest.done()
     for task in [*waiting, modest]:

@@ -9,7 +9,7 @@
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local act, process, alive, tell, topic, slots = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local NEWEST = 0.1
+local SLOWER, FASTER, CAUTION = 0.3, 0.1, 1.5
 
 local state = {lines = {}, tickets = {}, waiting = {}, served = {}}
 local kept = redis.call('GET', KEYS[1])
@@ -138,7 +138,7 @@ local function enter()
         return 'granted', 0
     end
     local expected = expected_wait(caller, cost, opens_in)
-    if deadline >= 0 and expected > deadline then
+    if deadline >= 0 and expected * CAUTION > deadline then
         return 'late', expected
     end
     if #waiting >= places then
@@ -174,7 +174,8 @@ local function leave()
             lines[ticket.caller].used = lines[ticket.caller].used + took
             if complete then
                 local sample = took / ticket.cost
-                state.cost_s = state.cost_s and state.cost_s + NEWEST * (sample - state.cost_s) or sample
+                local known = state.cost_s or sample
+                state.cost_s = known + (sample > known and SLOWER or FASTER) * (sample - known)
             end
         end
     end
