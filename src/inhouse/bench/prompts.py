@@ -1,6 +1,7 @@
 """Prompts of set lengths in a model's own tokens, from real text, each different or deliberately alike.
 
-Knows how to fill a length and how to find what a word costs; knows nothing of arrivals or measuring.
+Knows how to fill a length and how to find what a word costs; knows nothing of arrivals or measuring. The texts
+were written for this project and share its licence.
 """
 
 from __future__ import annotations

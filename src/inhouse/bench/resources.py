@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +31,7 @@ _UNITS = {
 
 Key = tuple[str, tuple[tuple[str, Scalar], ...]]
 Reading = Iterable[tuple[str, Mapping[str, Scalar], float]]
+Source = Callable[[], Reading]
 
 
 class ResourceSampler:
@@ -80,7 +81,7 @@ class ResourceSampler:
 
     def _run(self) -> None:
         psutil.cpu_percent(None)
-        sources = [_system, self._engine, *_gpu_sources(), *_energy_sources()]
+        sources: list[Source] = [_system, self._engine, *_gpu_sources(), *energy_sources()]
         due = time.perf_counter()
         while not self._stop.wait(max(0.0, due - time.perf_counter())):
             at = time.perf_counter() - self._zero
@@ -138,7 +139,7 @@ def _system() -> Reading:
     yield "system_memory_bytes", {}, float(memory.total - memory.available)
 
 
-def _gpu_sources() -> list[Any]:
+def _gpu_sources() -> list[Source]:
     """One reader a GPU that NVML sees."""
     try:
         import pynvml
@@ -152,7 +153,7 @@ def _gpu_sources() -> list[Any]:
         return []
 
 
-def _gpu_source(nvml: Any, index: int, handle: Any) -> Any:
+def _gpu_source(nvml: Any, index: int, handle: Any) -> Source:
     def energy() -> float:
         return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
 
@@ -170,9 +171,9 @@ def _gpu_source(nvml: Any, index: int, handle: Any) -> Any:
     return read
 
 
-def _energy_sources(root: Path = Path("/sys/class/powercap")) -> list[Any]:
+def energy_sources(root: Path = Path("/sys/class/powercap")) -> list[Source]:
     """One reader a CPU package whose RAPL counter may be read (often by root only)."""
-    sources = []
+    sources: list[Source] = []
     for zone in sorted(root.glob("intel-rapl:[0-9]")) if root.is_dir() else []:
         with contextlib.suppress(OSError, ValueError):
             int((zone / "energy_uj").read_text())
@@ -181,7 +182,7 @@ def _energy_sources(root: Path = Path("/sys/class/powercap")) -> list[Any]:
     return sources
 
 
-def _rapl_source(path: Path, wrap: int, name: str) -> Any:
+def _rapl_source(path: Path, wrap: int, name: str) -> Source:
     last: int | None = None
     total = 0
 
