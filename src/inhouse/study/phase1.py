@@ -9,7 +9,7 @@ from dataclasses import replace
 from inhouse.bench.cold_start import run_cold_start
 from inhouse.bench.memory import run_memory
 from inhouse.bench.plan import BenchPlan, Closed, Stage
-from inhouse.bench.runner import BenchProgress, run_bench
+from inhouse.bench.runner import run_bench
 from inhouse.core.errors import EngineError, PartSkipped
 from inhouse.core.records import Metric, RunStatus
 from inhouse.engines.base import Engine
@@ -142,13 +142,9 @@ async def _bench(
         engine, context.store, plan,
         model=model or context.config.model, study_id=context.study.id, run_id=context.resume,
         environment=replace(context.environment, engine=engine.name, engine_version=health.version),
-        on_progress=lambda progress: context.report(_fraction(progress, len(stages)), progress.stage),
+        on_progress=lambda progress: context.report(progress.run_share, progress.stage),
     )  # fmt: skip
     return run.id
-
-
-def _fraction(progress: BenchProgress, stages: int) -> float | None:
-    return (progress.number - 1 + (progress.share or 0.0)) / stages if progress.number else None
 
 
 def _model_context(context: Context) -> int:
