@@ -17,7 +17,7 @@ from inhouse.core.records import Metric, Run, RunStatus
 from inhouse.core.settings import Settings
 from inhouse.core.units import format_bytes
 from inhouse.models.catalogue import find_entry
-from inhouse.models.pull import PullProgress, pull
+from inhouse.models.pull import PullProgress, preferred_sources, pull
 from inhouse.store.repository import Store
 
 # The speed shown is that of so many last seconds.
@@ -27,7 +27,7 @@ _SPEED_WINDOW_S = 5.0
 def pull_file(settings: Settings, name: str, sources: Sequence[str] | None) -> dict[str, Any]:
     """Pulls a catalogue model's file onto this machine."""
     entry = find_entry(name, settings.data_dir)
-    wanted = sources or [part for part in settings.sources.split(",") if part.strip()] or None
+    wanted = sources or preferred_sources(settings)
     with _kept(settings, entry.name, "embedded") as kept, _display(entry.name) as show:
         result = run_async(
             pull(entry, settings.models_dir, sources=wanted, folder=settings.model_folder, on_progress=show)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inhouse.core.errors import ChecksumMismatch, ModelError, NotEnoughSpace, SourceUnavailable, UsageError
+from inhouse.core.settings import Settings
 from inhouse.core.units import format_bytes
 from inhouse.models.assembly import Assembly
 from inhouse.models.catalogue import CatalogueEntry
@@ -104,6 +105,11 @@ async def pull(
             why=error.strerror or str(error),
             do="Set INHOUSE_CACHE_DIR to a folder that can be written to",
         ) from None
+
+
+def preferred_sources(settings: Settings) -> list[str] | None:
+    """The sources that the settings name, in order; None where they leave it to the catalogue."""
+    return [name.strip() for name in settings.sources.split(",") if name.strip()] or None
 
 
 def choose_sources(

@@ -15,7 +15,7 @@ from inhouse.models.catalogue import find_entry
 from inhouse.models.estimate import DecodePoint, estimate_memory, predict_decode
 from inhouse.models.gguf import read_gguf
 from inhouse.models.library import model_path, read_note
-from inhouse.models.pull import PullProgress, pull
+from inhouse.models.pull import PullProgress, preferred_sources, pull
 from inhouse.study.base import Context, Outcome, outcomes
 from inhouse.study.phase1_findings import READING_TOKENS_S, USERS_7B
 
@@ -51,7 +51,11 @@ async def pull_model(context: Context) -> str:
             detail = f"{format_bytes(progress.done_bytes)} of {format_bytes(total)}"
         context.report(progress.done_bytes / total if total else None, detail)
 
-    result = await pull(entry, context.settings.models_dir, on_progress=report)
+    settings = context.settings
+    result = await pull(
+        entry, settings.models_dir, sources=preferred_sources(settings), folder=settings.model_folder,
+        on_progress=report,
+    )  # fmt: skip
     note = read_note(result.path)
     if note is None or note.seconds <= 0 or note.downloaded_bytes <= 0:
         raise PartSkipped(
