@@ -116,7 +116,7 @@ class FairQueue:
     async def _wait(self, line: Line, cost: float, deadline_s: float | None) -> LocalTicket:
         expected_s = self._expected_wait_s(line, cost)
         if deadline_s is not None and expected_s is not None and expected_s * CAUTION > deadline_s:
-            raise too_late(deadline_s, expected_s)
+            raise too_late(deadline_s, expected_s * CAUTION)
         if self._waiting >= self._max_waiting:
             self._make_room(line, expected_s)
         waiter = Waiter(cost, self._clock(), asyncio.get_running_loop().create_future())

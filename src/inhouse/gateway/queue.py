@@ -83,15 +83,15 @@ def full(waiting: int, expected_s: float | None) -> QueueFull:
     )
 
 
-def too_late(deadline_s: float, expected_s: float | None) -> DeadlineExceeded:
-    """The error for a request that cannot start in time; `expected_s` where that was known beforehand."""
-    if expected_s is None:
+def too_late(deadline_s: float, wait_s: float | None) -> DeadlineExceeded:
+    """The error for a request that cannot start in time; `wait_s` where that was known beforehand."""
+    if wait_s is None:
         return DeadlineExceeded(
             f"The request did not get its turn within {deadline_s:g} s", do="Try again later", retry_after_s=1.0
         )
     return DeadlineExceeded(
         f"The request could not be started within {deadline_s:g} s",
-        why=f"it would wait for about {expected_s:.1f} s",
+        why=f"it may have to wait for {wait_s:.1f} s",
         do="Try again later, or allow it more time",
-        retry_after_s=max(1.0, expected_s - deadline_s),
+        retry_after_s=max(1.0, wait_s - deadline_s),
     )

@@ -48,6 +48,7 @@ class Shared:
         self.alive_prefix = f"{namespace}:alive:"
         self._clock = clock
         self._lost_until = 0.0
+        self._closed = False
         self._beats: list[Callable[[], Awaitable[None]]] = []
         self._handlers: dict[str, Callable[[str], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,6 +107,9 @@ class Shared:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Does the work in the background; a Redis that is lost meanwhile ends it without a word."""
+        if self._closed:
+            work.close()
+            return
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -119,6 +123,7 @@ class Shared:
 
     async def close(self) -> None:
         """Tells the others that this process is gone, and disconnects."""
+        self._closed = True
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

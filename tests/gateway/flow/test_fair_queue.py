@@ -197,10 +197,10 @@ async def test_a_deadline_that_cannot_be_kept_is_refused_at_once():
     waiting = [asyncio.create_task(queue.enter("a")) for _ in range(3)]
     await settle()
     begin = time.perf_counter()
-    with pytest.raises(DeadlineExceeded, match=r"about 8\.0 s") as refused:
+    with pytest.raises(DeadlineExceeded, match=r"wait for 12\.0 s") as refused:
         await queue.enter("a", deadline_s=5.0)
     assert time.perf_counter() - begin < 0.05
-    assert refused.value.retry_after_s == pytest.approx(3.0)
+    assert refused.value.retry_after_s == pytest.approx(7.0)
     kept = asyncio.create_task(queue.enter("a", deadline_s=13.0))
     await settle()
     assert not kept.done()
@@ -281,7 +281,7 @@ async def test_slots_that_are_added_are_granted_and_those_taken_away_are_not_gra
 async def test_a_request_that_cannot_wait_for_a_cold_start_is_refused_at_once():
     queue = FairQueue(0, 10)
     queue.resize(0, opens_in_s=30.0)
-    with pytest.raises(DeadlineExceeded, match=r"about 30\.0 s"):
+    with pytest.raises(DeadlineExceeded, match=r"wait for 45\.0 s"):
         await queue.enter("a", deadline_s=10.0)
     patient = asyncio.create_task(queue.enter("a", deadline_s=60.0))
     await settle()

@@ -139,7 +139,7 @@ local function enter()
     end
     local expected = expected_wait(caller, cost, opens_in)
     if deadline >= 0 and expected * CAUTION > deadline then
-        return 'late', expected
+        return 'late', expected * CAUTION
     end
     if #waiting >= places then
         local of, longest = loads(), nil
