@@ -22,8 +22,9 @@ _PROVINCE = (
     r"경상[남북])"
     r"(?:특별자치시|특별자치도|특별시|광역시|도|시)?"
 )
-_REGION = rf"(?:{_PROVINCE} ?)?(?:[가-힣]{{1,5}}[시군] ?)?(?:[가-힣]{{1,5}}구 ?)?"
-_HEAD = re.compile(rf"({_REGION})((?:[가-힣]{{1,6}}[읍면동리] )?)([가-힣0-9·.]{{1,14}}[로길동리가읍면])$")
+_ROAD = re.compile(r"[가-힣0-9·.]{1,14}[로길동리가읍면]$")
+_AREA = re.compile(rf"(?:{_PROVINCE}|[가-힣]{{1,6}}[시군구])$")
+_DISTRICT = re.compile(r"[가-힣0-9]{1,6}[읍면동리]$")
 _TAIL = re.compile(
     r"(?: ?지하| ?산)? ?[0-9]{1,4}(?:-[0-9]{1,4})?"
     r"(?:(?:번|가)?길 ?[0-9]{1,4}(?:-[0-9]{1,4})?)?(?:가 [0-9]{1,4}(?:-[0-9]{1,4})?)?"
@@ -120,29 +121,46 @@ def find_addresses(text: str, low: str) -> Iterator[Span]:
 def _korean(text: str) -> Iterator[Span]:
     for anchor in _ANCHOR.finditer(text):
         place = anchor.start() + 1  # after the last syllable of the road or district
-        window = text[max(0, place - _BEFORE) : place]
-        head = _HEAD.search(window)
+        head = _head(text, place)
         tail = _TAIL.match(text, place, min(len(text), place + _AFTER))
         if head is None or tail is None:
             continue
-        region, district, road = head.groups()
-        start = place - len(window) + head.start()
-        labelled = _KOREAN_LABEL.search(text, max(0, start - 30), start) is not None
-        flat = _FLAT.search(tail[0]) is not None
+        start, road, areas, districts = head
         lot = road[-1] in "동리가읍면"
-        if _NOT_A_ROAD.search(road) and not region:
+        if not areas and _NOT_A_ROAD.search(road):
             continue
-        if (
-            (region.strip() and (district or not lot or len(region.split()) > 1 or "번지" in tail[0] or "-" in tail[0]))
-            or labelled
-            or (flat and not lot)
-        ):
+        sure = areas and (districts or not lot or areas > 1 or "번지" in tail[0] or "-" in tail[0])
+        flat = not lot and _FLAT.search(tail[0]) is not None
+        if sure or flat or _KOREAN_LABEL.search(text, max(0, start - 30), start) is not None:
             yield Span("address", start, tail.end(), 0.85, "Korean road or lot address")
     for match in _FLAT_ANCHOR.finditer(text):
         window = text[max(0, match.start() - _BEFORE) : match.start()]
-        head = re.search(rf"{_PROVINCE} (?:[가-힣0-9]{{1,10}} ){{1,4}}$|[가-힣0-9A-Za-z]{{2,14}} ?$", window)
-        start = match.start() - len(head[0]) if head else match.start()
-        yield Span("address", start, match.end(), 0.7, "building and flat")
+        found = re.search(rf"{_PROVINCE} (?:[가-힣0-9]{{1,10}} ){{1,4}}$|[가-힣0-9A-Za-z]{{2,14}} ?$", window)
+        yield Span(
+            "address", match.start() - len(found[0]) if found else match.start(), match.end(), 0.7, "building and flat"
+        )
+
+
+def _head(text: str, place: int) -> tuple[int, str, int, int] | None:
+    """What stands before a house number: where it begins, its road, how many cities or wards, how many districts."""
+    line = max(0, place - _BEFORE, text.rfind("\n", max(0, place - _BEFORE), place) + 1)
+    words = text[line:place].split(" ")
+    road = words.pop().lstrip("([\"'")
+    if _ROAD.match(road) is None:
+        return None
+    start, areas, districts = place - len(road), 0, 0
+    while words and areas + districts < 4:
+        word = words[-1].lstrip("([\"':,")
+        if _AREA.match(word):
+            areas += 1
+        elif not areas and not districts and _DISTRICT.match(word):
+            districts += 1
+        else:
+            break
+        start -= len(word) + 1
+        if word != words.pop():
+            break
+    return start, road, areas, districts
 
 
 def _western(text: str, low: str) -> Iterator[Span]:

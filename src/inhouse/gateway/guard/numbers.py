@@ -89,6 +89,7 @@ _LICENCE_WORDS = re.compile(r"면허|licen[cs]e|driv")
 _SSN_WORDS = re.compile(r"\bssn\b|social security|\bsoc\.? sec")
 _ROUTING_WORDS = re.compile(r"\brouting|\baba\b|\brtn\b|\btransit")
 _BIRTH_WORDS = re.compile(r"생년월일|생일|출생|태어|생\b|\bborn\b|birth|\bdob\b|\bd\.o\.b")
+_VERSION = re.compile(r"(?:버전|ver(?:sion)?\.?|release|build|v)[ :]{0,2}$", re.IGNORECASE)
 _BIRTH_HINTS = ("생", "출생", "태어", "born", "birth", "dob", "d.o.b")
 _NOT_A_PHONE = re.compile(
     r"(?:주문|품의서?|기안|공문|모델명?|접수|송장|운송장|예약|계약|문서|사건|관리|제품|모델|시리얼|일련|티켓|결재|회원|사번|order|invoice|"
@@ -122,9 +123,9 @@ def find_numbers(text: str, low: str) -> Iterator[Span]:
         start, end = run.span()
         if end - start < 7:
             continue
+        if run[0].count(".") >= 3:
+            yield from _addresses(text, start, end)
         digits = sum(map(len, _DIGIT_RUN.findall(run[0])))
-        if digits < 6:
-            continue
         around = _Around(text, low, start, end)
         if digits >= 7:
             yield from _claims(around, digits)
@@ -149,9 +150,6 @@ def _claims(around: _Around, digits: int) -> Iterator[Span]:
         for match in _LICENCE.finditer(text, start, end):
             if match[1] in _LICENCE_REGIONS:
                 yield Span("driver_licence", *match.span(), 0.9, "2-2-6-2 with a region code")
-    for match in _IPV4.finditer(text, start, end):
-        if _is_public_address(match[0]) and text[match.start() - 1 : match.start()] not in ("v", "V"):
-            yield Span("ip_address", *match.span(), 0.8, "public IPv4")
     for match in _SPREAD.finditer(text, start, end):
         yield from _spread(around, match)
 
@@ -276,6 +274,12 @@ def _nine_digits(around: _Around) -> Iterator[Span]:
             yield Span("ssn", *span, 0.85, "nine digits and a word for it")
         elif length == 9 and checksums.routing_checks(match[0]) and around.says(_ROUTING_WORDS, *span):
             yield Span("routing_number", *span, 0.95, "check digit and a word for it")
+
+
+def _addresses(text: str, start: int, end: int) -> Iterator[Span]:
+    for match in _IPV4.finditer(text, start, end):
+        if _is_public_address(match[0]) and not _VERSION.search(text, max(0, match.start() - 12), match.start()):
+            yield Span("ip_address", *match.span(), 0.8, "public IPv4")
 
 
 def _birth_dates(text: str, low: str) -> Iterator[Span]:

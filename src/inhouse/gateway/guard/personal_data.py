@@ -5,7 +5,9 @@ Knows no policy. Positions are those of the text as it was given, whatever trick
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 
 from inhouse.gateway.guard.addresses import find_addresses
 from inhouse.gateway.guard.identifiers import find_identifiers
@@ -103,19 +105,27 @@ def find_personal_data(text: str, kinds: Collection[str] = PERSONAL_KINDS) -> li
 
 def _settle(claims: list[Span]) -> list[Span]:
     """Keeps the strongest claim on each stretch; of addresses that overlap, their union."""
+    starts: list[int] = []
     taken: list[Span] = []
-    for claim in sorted(claims, key=lambda span: (_RANK[span.kind], -span.score, span.start - span.end)):
-        clash = next(
-            (index for index, span in enumerate(taken) if claim.start < span.end and span.start < claim.end), None
-        )
-        if clash is None:
-            taken.append(claim)
-        elif claim.kind == taken[clash].kind == "address":
-            other = taken[clash]
-            taken[clash] = Span(
-                other.kind, min(other.start, claim.start), max(other.end, claim.end), other.score, other.rule
-            )
-    return sorted(taken, key=lambda span: span.start)
+    for claim in sorted(_joined(claims), key=lambda span: (_RANK[span.kind], -span.score, span.start - span.end)):
+        place = bisect_right(starts, claim.start)
+        free_before = place == 0 or taken[place - 1].end <= claim.start
+        if free_before and (place == len(taken) or claim.end <= starts[place]):
+            starts.insert(place, claim.start)
+            taken.insert(place, claim)
+    return taken
+
+
+def _joined(claims: list[Span]) -> list[Span]:
+    others = [claim for claim in claims if claim.kind != "address"]
+    addresses: list[Span] = []
+    for claim in sorted((claim for claim in claims if claim.kind == "address"), key=lambda span: span.start):
+        if addresses and claim.start < addresses[-1].end:
+            last = addresses[-1]
+            addresses[-1] = replace(last, end=max(last.end, claim.end), score=max(last.score, claim.score))
+        else:
+            addresses.append(claim)
+    return others + addresses
 
 
 def _names_beside(text: str, found: list[Span]) -> Iterator[Span]:
