@@ -149,7 +149,12 @@ def _cache(settings: GatewaySettings, shared: Shared | None) -> Cache | None:
     store = (
         MemoryStore(ttl_s=ttl_s, max_bytes=settings.cache_bytes) if shared is None else RedisStore(shared, ttl_s=ttl_s)
     )
-    return AnswerCache(store, scope=settings.cache)
+    exact = AnswerCache(store, scope=settings.cache)
+    if not settings.cache_semantic:
+        return exact
+    from inhouse.gateway.semantic_cache import SemanticCache, e5_embedder
+
+    return SemanticCache(exact, e5_embedder())
 
 
 async def _models_of(settings: Settings, engines: _Engines) -> list[str]:

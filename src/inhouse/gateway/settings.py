@@ -64,6 +64,8 @@ class GatewaySettings(BaseSettings):
     """The Redis in which several processes share limits, queues and cached answers: redis://host:6379/0."""
     cache: Literal["off", "key", "team", "all"] = "off"
     """Whether equal requests get the same answer again, and whose: the key's own, its team's, everybody's."""
+    cache_semantic: bool = False
+    """Whether a question in other words gets the same answer too."""
     cache_ttl_s: float = Field(default=3600.0, gt=0)
     """How long an answer is kept."""
     cache_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
