@@ -25,7 +25,7 @@ from inhouse.report.message import render
 from inhouse.report.notes import write_notes
 from inhouse.store.repository import Store
 from inhouse.study.base import Outcome, Part, Progress, StudyConfig, outcomes
-from inhouse.study.run import parts_of, run_study, undone
+from inhouse.study.run import PHASES, parts_of, run_study, seconds_of, undone
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -37,6 +37,7 @@ def study(
     lang: Annotated[str | None, typer.Option(help="Report in ko or en. Default: the locale's.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for report.html and notes/.")] = Path(),
     resume: Annotated[str | None, typer.Option(help="Go on with a stopped study: its id, or last.")] = None,
+    phases: Annotated[str, typer.Option(help="Which phases to make, by number.")] = "1,5",
     seed: Annotated[int, typer.Option(help="Fixes prompts and sampling.", min=0)] = 0,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON at the end.")] = False,
@@ -46,17 +47,19 @@ def study(
     \b
     inhouse study
     inhouse study --budget 3m --model smollm2:135m --lang ko
+    inhouse study --phases 5
     inhouse study --resume last
     """
     settings = get_settings()
     seconds = parse_seconds(budget, "The budget")
     language = choose_language(lang, os.environ)
+    chosen = _phases(phases)
     _check_writable(out)
     with Store(settings.database_url) as store:
         earlier = _earlier(store, resume) if resume else None
         if earlier is None:
             entry = find_entry(model) if model else largest_fitting(settings, seconds)
-            config = StudyConfig(entry.name, seconds, language, seed)
+            config = StudyConfig(entry.name, seconds, language, seed, chosen)
         else:
             config = StudyConfig.from_dict(earlier.config)
             entry = find_entry(config.model)
@@ -89,6 +92,15 @@ def study(
         note(f"kept as {done.id[:10]}: inhouse report {done.id[:10]} writes it again, --lang en or ko")
 
 
+def _phases(text: str) -> tuple[int, ...]:
+    """The phases that were asked for, in order."""
+    numbers = {int(piece) if piece.strip().isdecimal() else 0 for piece in text.split(",")}
+    if not numbers <= PHASES.keys():
+        known = ", ".join(map(str, PHASES))
+        raise UsageError(f"The study has no phases {text!r}", do=f"Give numbers of {known}, such as --phases 1,5")
+    return tuple(sorted(numbers))
+
+
 def _earlier(store: Store, resume: str) -> Run:
     """The study to go on with."""
     if resume == "last":
@@ -108,10 +120,10 @@ def _announce(entry: CatalogueEntry, config: StudyConfig, left: list[Part], *, i
     why = ", the largest that fits this machine and budget" if chosen else ""
     here = "it is here already" if is_here else f"{format_bytes(entry.size_bytes)} to download first"
     note(f"model: {entry.name} ({entry.title}){why}; {here}")
-    seconds = sum(part.share for part in left) * config.budget_s
+    seconds = sum(seconds_of(part, config) for part in left)
     note(f"{len(left)} parts, about {format_seconds(seconds)}" + ("" if is_here else " and the download") + ":")
     for part in left:
-        time = f"≤ {format_seconds(part.share * config.budget_s)}" if part.share else ""
+        time = f"≤ {format_seconds(seconds_of(part, config))}" if part.share else ""
         note(f"  {part.name:<14} {part.what:<52} {time}")
     note("Ctrl-C stops it; inhouse study --resume last goes on")
 

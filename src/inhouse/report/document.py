@@ -82,10 +82,11 @@ class Document:
         budget_s = config.get("budget_s")
         budget = ["--budget", f"{budget_s / 60:g}m"] if isinstance(budget_s, (int, float)) else []
         seed = ["--seed", str(self.study.seed)] if self.study.seed else []
+        phases = ["--phases", ",".join(map(str, config["phases"]))] if config.get("phases") else []
         return tuple(
             shlex.join(("inhouse", *words))
             for words in (
-                ("study", *model, *budget, *seed),
+                ("study", *model, *budget, *phases, *seed),
                 ("report", self.study.id[:10]),
                 ("runs", "export", self.study.id[:10]),
             )

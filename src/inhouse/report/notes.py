@@ -44,6 +44,14 @@ TOPICS: Mapping[int, tuple[Topic, ...]] = {
         Topic("memory-issue", ("memory", "memory_growth"), ("memory",)),
         Topic("hardware", ("gpu", "llama2_prediction", "llama2_no_fit", "hardware_7b")),
     ),
+    5: (
+        Topic("gateway", ("gateway_added", "gateway_within_noise")),
+        Topic("overload", ("overload", "refusals", "overload_failed")),
+        Topic("failover", ("failover", "failover_not_back")),
+        Topic("cache", ("cache", "cache_missed")),
+        Topic("guard", ("guard", "guard_cost")),
+        Topic("cost", ("ledger", "ledger_lost", "use", "cost")),
+    ),
 }
 """The notes of each phase. A finding that no topic names goes to the phase's note `other`."""
 

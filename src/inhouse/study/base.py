@@ -86,6 +86,7 @@ class Outcome:
     """How a part ended: `status` is done, skipped or failed; `reason` says why it was not done.
 
     `message` and `figures` say the same in the report's languages, where there is a sentence for it.
+    `phase` is the part's.
     """
 
     status: str
@@ -93,6 +94,7 @@ class Outcome:
     reason: str = ""
     message: str = ""
     figures: Mapping[str, str] = field(default_factory=dict)
+    phase: int = 1
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Outcome:

@@ -7,11 +7,11 @@ say. The sentences are in report/locale under the same ids.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
-from inhouse.core.records import Evidence, Finding, Metric, Run, Scalar, Severity, Side
+from inhouse.core.records import Finding, Metric, Run, Scalar, Severity, Side
 from inhouse.store.repository import Store
-from inhouse.study.base import Outcome, outcomes
+from inhouse.study.base import outcomes
+from inhouse.study.run_data import RunData, parts_made, parts_not_made
 
 # Comfortable silent reading, as a reader's need for speed: 238 English words a minute (Brysbaert 2019,
 # doi 10.1016/j.jml.2019.104047), at 1.3 tokens a word.
@@ -24,36 +24,9 @@ USERS_7B = 10
 BUSY_PERCENT = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class RunData:
-    """One part's run with its metrics, to be asked for by name and labels."""
-
-    run: Run
-    all_metrics: tuple[Metric, ...] = field(default=())
-
-    def find(self, name: str, **labels: Scalar) -> Metric | None:
-        """The first metric of that name whose labels hold all of `labels`."""
-        return next(self.every(name, **labels), None)
-
-    def every(self, name: str, **labels: Scalar) -> Iterator[Metric]:
-        """All metrics of that name whose labels hold all of `labels`."""
-        for metric in self.all_metrics:
-            if metric.name == name and all(metric.labels.get(key) == value for key, value in labels.items()):
-                yield metric
-
-    def evidence(self, *metrics: Metric | None) -> tuple[Evidence, ...]:
-        """The metrics as evidence from this run."""
-        return tuple(Evidence(self.run.id, metric) for metric in metrics if metric is not None)
-
-
 def phase1_findings(store: Store, study_id: str) -> list[Finding]:
     """All findings of phase 1 that the study's kept runs support, and one for each part that could not be made."""
-    done = outcomes(store, study_id)
-    parts = {
-        name: RunData(store.get_run(outcome.run), tuple(store.metrics(outcome.run)))
-        for name, outcome in done.items()
-        if outcome.status == "done" and outcome.run
-    }
+    parts = parts_made(store, study_id, 1)
     study = store.get_run(study_id)
     found = [
         *_busy(study, parts),
@@ -67,7 +40,7 @@ def phase1_findings(store: Store, study_id: str) -> list[Finding]:
         *_ollama(parts),
         *_llama2(parts),
     ]
-    return found + list(_not_run(done))
+    return found + list(parts_not_made(outcomes(store, study_id), 1))
 
 
 def _busy(study: Run, parts: Mapping[str, RunData]) -> Iterator[Finding]:
@@ -371,18 +344,6 @@ def _llama2(parts: Mapping[str, RunData]) -> Iterator[Finding]:
         yield Finding(
             1, Side.BUSINESS, severity, "phase1.hardware_7b", figures, data.evidence(needed, bandwidth)
         )  # fmt: skip
-
-
-def _not_run(done: Mapping[str, Outcome]) -> Iterator[Finding]:
-    for name, outcome in done.items():
-        if outcome.status == "done":
-            continue
-        severity = Severity.INFO if outcome.status == "skipped" else Severity.WARNING
-        if outcome.message:
-            yield Finding(1, Side.OPERATIONAL, severity, outcome.message, dict(outcome.figures))
-        else:
-            figures: dict[str, Scalar] = {"part": name, "reason": outcome.reason}
-            yield Finding(1, Side.OPERATIONAL, severity, "phase1.not_run", figures)
 
 
 def _number(value: Scalar) -> float:

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from inhouse.core.environment import Environment
 from inhouse.core.errors import InhouseError, PartSkipped, RunInterrupted
-from inhouse.core.records import Run, RunStatus
+from inhouse.core.records import Finding, Run, RunStatus
 from inhouse.core.settings import Settings
 from inhouse.store.repository import Store
 from inhouse.study.base import Context, Outcome, Part, Progress, StudyConfig, outcomes
 from inhouse.study.phase1 import PHASE1
 from inhouse.study.phase1_findings import phase1_findings
+from inhouse.study.phase5 import PHASE5
+from inhouse.study.phase5_findings import phase5_findings
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A phase of the study: its parts, and what follows from their runs.
+
+    The phases that are made share the budget by `weight`.
+    """
+
+    parts: tuple[Part, ...]
+    findings: Callable[[Store, str], list[Finding]]
+    weight: float
+
+
+PHASES: Mapping[int, Phase] = {
+    1: Phase(PHASE1, phase1_findings, 0.7),
+    5: Phase(PHASE5, phase5_findings, 0.3),
+}
 
 
 def parts_of(config: StudyConfig) -> tuple[Part, ...]:
-    """The parts of the study in the order they run."""
-    return tuple(part for part in PHASE1 if part.phase in config.phases)
+    """The parts of the study in the order they run; the model is pulled whatever the phases."""
+    pull = () if 1 in config.phases else tuple(part for part in PHASE1 if part.name == "pull")
+    return pull + tuple(part for number in sorted(config.phases) for part in PHASES[number].parts)
+
+
+def seconds_of(part: Part, config: StudyConfig) -> float:
+    """The time that a part may take: its share of its phase's share of the budget."""
+    whole = sum(PHASES[number].weight for number in config.phases)
+    return config.budget_s * part.share * PHASES[part.phase].weight / whole
 
 
 async def run_study(
@@ -73,8 +100,8 @@ async def run_study(
 
 def derive_findings(store: Store, study_id: str, config: StudyConfig) -> None:
     """Derives the findings of every phase again from the kept runs."""
-    if 1 in config.phases:
-        store.set_findings(study_id, 1, phase1_findings(store, study_id))
+    for number in config.phases:
+        store.set_findings(study_id, number, PHASES[number].findings(store, study_id))
 
 
 async def _run_part(
@@ -92,7 +119,7 @@ async def _run_part(
         study=study,
         config=config,
         environment=environment,
-        seconds=config.budget_s * part.share,
+        seconds=seconds_of(part, config),
         report=lambda fraction, detail: on_progress(Progress(part.name, fraction, detail)),
         resume=_leftover(store, study.id, part),
     )
@@ -121,7 +148,7 @@ def _leftover(store: Store, study_id: str, part: Part) -> str | None:
 
 def _keep(store: Store, study_id: str, part: Part, outcome: Outcome) -> None:
     progress = dict(store.progress(study_id))
-    progress["parts"] = {**progress.get("parts", {}), part.name: asdict(outcome)}
+    progress["parts"] = {**progress.get("parts", {}), part.name: asdict(replace(outcome, phase=part.phase))}
     store.set_progress(study_id, progress)
 
 
