@@ -92,6 +92,7 @@ class Pool:
         self._giving_up: asyncio.TimerHandle | None = None
         self._given_up = False
         self._watches: list[asyncio.Task[None]] = []
+        self._up: list[tuple[Member, int]] = []  # the replicas that can take requests, and how many each
         self.members = tuple(Member(r, self._refresh, check_s=check_s, clock=clock) for r in offer.replicas)
 
     @property
@@ -206,18 +207,17 @@ class Pool:
 
     def _choose(self, prefix: bytes | None, without: list[Member] | tuple[()]) -> Member | None:
         """The replica to use: of those with a free slot the one this prefix belongs to, or the least loaded."""
-        up = [member for member in self.members if member not in without and member.capacity]
+        up = [(member, slots) for member, slots in self._up if member not in without] if without else self._up
         # Where several processes share the replicas, one may run more here than it should by our own count.
-        free = [member for member in up if member.running < member.capacity] or up
+        free = [(member, slots) for member, slots in up if member.running < slots] or up
         if len(free) <= 1 or prefix is None:
-            return min(free, key=_load, default=None)
-        slots = sum(member.capacity for member in free)
-        share = _AFFINITY * (1 + sum(member.running for member in free)) / slots
+            return min(free, key=_load, default=(None, 0))[0]
+        share = _AFFINITY * (1 + sum(member.running for member, _ in free)) / sum(slots for _, slots in free)
         # Consistent hashing with bounded loads: each prefix has its own order of the replicas.
-        for member in sorted(free, key=lambda member: _rank(prefix, member)):
-            if member.running < ceil(share * member.capacity):
+        for member, slots in sorted(free, key=lambda one: _rank(prefix, one[0])):
+            if member.running < ceil(share * slots):
                 return member
-        return min(free, key=_load)
+        return min(free, key=_load)[0]
 
     def _warm_up(self) -> None:
         """Loads one more cold replica, one at a time."""
@@ -228,7 +228,8 @@ class Pool:
 
     def _refresh(self) -> None:
         """Fits the queue to what the replicas can take now; with nothing for too long, gives up."""
-        slots = sum(member.capacity for member in self.members)
+        self._up = [(member, member.capacity) for member in self.members if member.capacity]
+        slots = sum(capacity for _, capacity in self._up)
         conditions = {member.condition for member in self.members}
         if slots or not conditions <= {Condition.DOWN, Condition.RESTING}:
             self._given_up = False
@@ -262,8 +263,8 @@ def cost_of(request: ChatRequest) -> float:
     return (request.max_tokens or 256) + letters / 40
 
 
-def _load(member: Member) -> float:
-    return member.running / member.capacity
+def _load(one: tuple[Member, int]) -> float:
+    return one[0].running / one[1]
 
 
 def _rank(prefix: bytes, member: Member) -> bytes:
