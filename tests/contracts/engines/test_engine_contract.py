@@ -69,6 +69,18 @@ async def test_usage_counts_the_tokens_and_the_limit_is_kept_to(subject):
     assert events[-1].finish_reason == "length"
 
 
+async def test_a_repeated_prompt_is_read_from_the_cache_unless_that_is_forbidden(subject):
+    if not subject.engine.capabilities.prompt_cache or subject.generating is None:
+        pytest.skip("no prompt cache")
+    cached = []
+    for reuse in (True, True, False):
+        request = requests.ask(subject.model, "Name four rivers of Europe.", max_tokens=2, cache_prompt=reuse)
+        cached.append(usage_of(await collect(subject.engine, request)).cached_tokens)
+
+    assert cached[1] > 8
+    assert not cached[2]
+
+
 async def test_a_stop_text_ends_the_answer_and_is_not_in_it(subject):
     events = await collect(subject.engine, requests.stopped_by_text(subject.model))
 
