@@ -33,7 +33,13 @@ class Grammar:
 
     def write(self, family: str, dice: random.Random) -> str:
         """One text of the family."""
-        line = dice.choice(self.sections[_FAMILY + family])
+        return self._expand(dice.choice(self.sections[_FAMILY + family]), dice)
+
+    def write_part(self, section: str, dice: random.Random) -> str:
+        """One line of a section that is a part of texts."""
+        return self._expand(dice.choice(self.sections[section]), dice)
+
+    def _expand(self, line: str, dice: random.Random) -> str:
         while slot := _SLOT.search(line):
             filled = self._fill(slot[1], line[: slot.start()], dice)
             line = line[: slot.start()] + filled + line[slot.end() :]

@@ -72,7 +72,7 @@ def undisguise(text: str, folded: str) -> Iterator[Disguise]:
     # A line read without its marks or gaps stands where the line stood.
     spelt = _JAMO.sub(lambda match: compose_jamo(match[0]), folded) if max(folded, default="") >= "ㄱ" else folded
     spelt = _MARKED.sub("", spelt)
-    spelt = _SPELT.sub(lambda match: _SEPARATORS.sub("", match[0]), spelt)
+    spelt = _SPELT.sub(_unspelt, spelt)
     if spelt != folded:
         yield Disguise(spelt, "spelt-out words", 0, len(text), whole=False)
     if any(word in folded for word in _ROT13):
@@ -87,6 +87,12 @@ def undisguise(text: str, folded: str) -> Iterator[Disguise]:
             len(text),
             whole=False,
         )
+
+
+def _unspelt(match: re.Match[str]) -> str:
+    """The letters together; where some gaps are wider than others, those part words."""
+    narrow = min(map(len, _SEPARATORS.findall(match[0])))
+    return _SEPARATORS.sub(lambda gap: "" if len(gap[0]) == narrow else " ", match[0])
 
 
 def _unescaped(match: re.Match[str]) -> str:

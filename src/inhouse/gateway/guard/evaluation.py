@@ -21,6 +21,7 @@ from inhouse.gateway.guard.injection_model import SOURCES, Source
 from inhouse.gateway.guard.personal_data import PERSONAL_KINDS, find_personal_data
 
 _TEXT_FIELDS = ("text", "prompt", "content")
+_LEAST = 0.3
 _ENOUGH = 100  # harmless texts under which a threshold says little
 
 
@@ -138,14 +139,17 @@ def evaluate(rows: Sequence[Labelled], detector: InjectionDetector, thresholds: 
 def calibrate(
     texts: Sequence[str], source: Source, detector: InjectionDetector, threshold: float, target: float
 ) -> Calibration:
-    """The lowest threshold that at most the share `target` of the harmless texts reaches."""
+    """The lowest threshold that at most the share `target` of the harmless texts reaches.
+
+    Not under 0.3: texts that are all alike would ask for one that everything else reaches.
+    """
     scores = sorted((detector.inspect(text, source).score for text in texts), reverse=True)
     allowed = int(target * len(scores))
     # Just over the first score that may not pass; the score itself stays below.
-    wanted = min(0.999, scores[allowed] + 1e-4) if scores else threshold
+    wanted = min(0.999, max(_LEAST, scores[allowed] + 1e-4)) if scores else threshold
     return Calibration(
         source=source,
-        threshold=round(max(wanted, 0.001), 4),
+        threshold=round(wanted, 4),
         texts=len(scores),
         flagged=Share(sum(score >= wanted for score in scores), len(scores)),
         flagged_before=Share(sum(score >= threshold for score in scores), len(scores)),

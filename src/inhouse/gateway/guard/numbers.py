@@ -45,6 +45,7 @@ _CARD = re.compile(
     rf"[0-9]{{4}}(?:[ .\-]{{1,3}}[0-9]{{4}}){{2}}[ .\-]{{1,3}}[0-9]{{1,4}}(?:[ .\-][0-9]{{3}})?"
     rf"|[0-9]{{4}}[ .\-][0-9]{{6}}[ .\-][0-9]{{4,5}}){_STOP}"
 )
+_LAST_GROUP = re.compile(r"[ .\-]{1,3}[0-9]{1,4}$")
 _BUSINESS = re.compile(rf"{_EDGE}[0-9]{{3}}[ \-]{{1,3}}[0-9]{{2}}[ \-]{{1,3}}[0-9]{{5}}{_STOP}")
 _LICENCE = re.compile(rf"{_EDGE}([0-9]{{2}})[ \-]{{1,3}}[0-9]{{2}}[ \-]{{1,3}}[0-9]{{6}}[ \-]{{1,3}}[0-9]{{2}}{_STOP}")
 _SSN = re.compile(rf"{_EDGE}[0-9]{{3}}([ \-])[0-9]{{2}}\1[0-9]{{4}}{_STOP}")
@@ -225,7 +226,8 @@ def _with_bracket(text: str, match: re.Match[str]) -> tuple[int, int]:
 
 def _cards(around: _Around) -> Iterator[Span]:
     for match in _CARD.finditer(around.text, around.start, around.end):
-        for candidate in (match[0], match[0][: match[0].rfind(" ")] if match[0].count(" ") == 4 else ""):
+        # A short group at the end may be the next number's.
+        for candidate in (match[0], _LAST_GROUP.sub("", match[0])):
             digits = "".join(_DIGIT_RUN.findall(candidate))
             if len(digits) < 12 or not checksums.luhn_checks(digits) or not checksums.card_issuer_fits(digits):
                 continue

@@ -58,11 +58,15 @@ def load_policy(path: Path | None = None) -> Policy:
 
 
 def parse_policy(text: str, name: str) -> Policy:
-    """The policy in the text; `name` says in errors where it came from."""
+    """The policy in the text; `name` says in errors where it came from.
+
+    What it leaves out is as in the shipped policy; a default of its own stands for all kinds that it does not name.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is no TOML", why=str(error)) from None
+    shipped = tomllib.loads(default_policy_text())
     top = _Table(document, name, "")
     limits, personal, secrets = top.table("limits"), top.table("personal_data"), top.table("secrets")
     injection, output, topics = top.table("injection"), top.table("output"), top.table("topics")
@@ -71,12 +75,12 @@ def parse_policy(text: str, name: str) -> Policy:
         exempt_keys=frozenset(top.texts("exempt_keys")),
         max_characters=limits.count("max_characters", 1_000_000),
         max_messages=limits.count("max_messages", 1000),
-        personal_data=_kinds(personal, personal.action("default", Action.MASK)),
+        personal_data=_kinds(personal, "default", shipped["personal_data"]),
         secrets=secrets.action("action", Action.MASK),
         injection=injection.action("action", Action.BLOCK, masks=False),
         user_threshold=injection.share("user_threshold"),
         document_threshold=injection.share("document_threshold"),
-        output_personal_data=_kinds(output, output.action("personal_data", Action.LOG)),
+        output_personal_data=_kinds(output, "personal_data", shipped["output"]),
         output_secrets=output.action("secrets", Action.MASK),
         system_prompt=output.action("system_prompt", Action.BLOCK),
         max_answer_characters=output.count("max_characters", 1_000_000),
@@ -88,8 +92,10 @@ def parse_policy(text: str, name: str) -> Policy:
     return policy
 
 
-def _kinds(table: _Table, default: Action) -> dict[str, Action]:
-    return {kind: table.action(kind, default) for kind in PERSONAL_KINDS}
+def _kinds(table: _Table, default_key: str, shipped: Mapping[str, str]) -> dict[str, Action]:
+    default = table.action(default_key, Action(shipped[default_key]))
+    base = {} if default_key in table else shipped
+    return {kind: table.action(kind, Action(base.get(kind, default))) for kind in PERSONAL_KINDS}
 
 
 def _topic(table: _Table) -> Topic:

@@ -25,7 +25,7 @@ _PLACEHOLDER_BEGUN = re.compile(r"\[[A-Za-z_]{0,24}[0-9]{0,5}$")
 _UNFINISHED = re.compile(r"(?:[+(]{0,2}[0-9０-９][0-9０-９ ().\-/~－]{0,47}|[^\s가-힣ㄱ-ㅣ一-鿿]{1,4096})$")
 _WORTH_A_LOOK = re.compile(r"[0-9０-９@:]|[공일이삼사오육칠팔구]{3}|[A-Za-z0-9_\-]{16}")
 _CONTEXT = 120
-_BLOCK_BEGUN = "PRIVATE KEY"
+_BLOCK_ENDED = re.compile(r"-----END [A-Z ]{1,40}-----")
 
 
 class OutputFilter:
@@ -97,10 +97,17 @@ class OutputFilter:
             unfinished = _UNFINISHED.search(held, max(0, len(held) - 4144))
             if unfinished is not None and not (unfinished.start() == 0 and len(held) > 4144):
                 cut = min(cut, self._extended(unfinished.start()))
-            block = held.find(_BLOCK_BEGUN)
-            if block >= 0 and "-----END" not in held and len(held) - block < 10_000:
-                cut = min(cut, max(0, held.rfind("-----", 0, block)))
+            block = held.find("-----BEGIN")
+            if block >= 0:
+                ended = _BLOCK_ENDED.search(held, block)
+                if self._may_be_key(block) if ended is None else block < cut < ended.end():
+                    cut = min(cut, block)
         return max(0, cut)
+
+    def _may_be_key(self, block: int) -> bool:
+        """Whether what begins at `block` is a private key, or is too short to tell."""
+        length = len(self._held) - block
+        return length < 60 or ("PRIVATE KEY" in self._held[block : block + 60] and length < 10_000)
 
     def _extended(self, start: int) -> int:
         """A number may have begun before the word that is still open: 010 1234 |5678."""
