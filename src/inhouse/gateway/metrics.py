@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from inhouse.gateway.ledger import UsageRow
 
@@ -65,6 +66,7 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a time stamp for each series, which nobody asked for
         self.registry = CollectorRegistry()
+        self._collectors: list[Collector] = []
         model = ("gen_ai_request_model",)
         operation = ("gen_ai_operation_name", *model)
         self.duration = self._histogram(
@@ -122,6 +124,11 @@ class Metrics:
         """A gauge whose value is asked for at each reading; of this process only."""
         Gauge(name, help_, registry=self.registry).set_function(value)
 
+    def add(self, collector: Collector) -> None:
+        """Gauges that are asked for at each reading: of this process, or of what all share."""
+        self._collectors.append(collector)
+        self.registry.register(collector)
+
     def count(self, row: UsageRow) -> None:
         """Counts a request by its usage row."""
         key = (row.api, row.model, row.status, row.team)
@@ -169,6 +176,8 @@ class Metrics:
             return generate_latest(self.registry)
         every = CollectorRegistry()
         MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+        for collector in self._collectors:
+            every.register(collector)
         return generate_latest(every)
 
     def _counter(self, name: str, help_: str, labels: tuple[str, ...]) -> Counter:

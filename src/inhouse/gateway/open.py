@@ -17,6 +17,7 @@ from inhouse.engines.open import open_engine
 from inhouse.gateway.base import Cache, Limits
 from inhouse.gateway.failover import Router
 from inhouse.gateway.fair_queue import FairQueue
+from inhouse.gateway.flow_metrics import FlowCollector
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.key_store import KeyStore
 from inhouse.gateway.keys import KeyTable
@@ -58,6 +59,8 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
     except BaseException:
         database.close()
         raise
+    metrics = Metrics()
+    metrics.add(FlowCollector(router.status))
     return Gateway(
         settings=gateway_settings,
         database=database,
@@ -66,7 +69,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
         spending=Spending(database, time.time),
         ledger=Ledger(database, sync=gateway_settings.ledger_sync),
         prices=prices,
-        metrics=Metrics(),
+        metrics=metrics,
         log=open_log(gateway_settings.log_level),
         limits=_limits(shared),
         cache=_cache(gateway_settings, shared),

@@ -24,7 +24,9 @@ from inhouse.engines.base import ChatRequest, DoneEvent, Message, TextEvent, Usa
 from inhouse.engines.openai_compatible import OpenAICompatibleEngine
 from inhouse.gateway.base import Route
 from inhouse.gateway.failover import Router
+from inhouse.gateway.flow_metrics import FlowCollector
 from inhouse.gateway.identity import Caller
+from inhouse.gateway.metrics import Metrics
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.replica import Condition, Replica
 
@@ -354,3 +356,25 @@ async def test_a_deadline_holds_while_a_model_is_down():
         with pytest.raises(DeadlineExceeded):
             await answer(router, deadline_s=0.2)
         assert time.perf_counter() - begin < 0.5
+
+
+async def test_prometheus_reads_queues_and_replicas():
+    async with switchable("a", token_s=0.1) as a, switchable("b", mode="ill") as b:
+        offer = Offer((replica(a, slots=1), replica(b)))
+        async with running(Router({"model": offer}, check_s=0.05)) as router:
+            await until(lambda: condition(router, "b") is Condition.DOWN)
+            tasks = [asyncio.create_task(answer(router)) for _ in range(3)]
+            await until(lambda: router.status()[0].waiting == 2)
+            metrics = Metrics()
+            metrics.add(FlowCollector(router.status))
+            read = metrics.exposition().decode()
+            for line in (
+                'inhouse_num_requests_waiting{model="model"} 2.0',
+                'inhouse_slots{model="model"} 1.0',
+                'inhouse_slots_used{model="model"} 1.0',
+                'inhouse_replica_up{model="model",replica="a"} 1.0',
+                'inhouse_replica_up{model="model",replica="b"} 0.0',
+                'inhouse_replica_requests_running{model="model",replica="a"} 1.0',
+            ):
+                assert line in read.splitlines()
+            await asyncio.gather(*tasks)
