@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 from inhouse.core.errors import UsageError
 from inhouse.core.settings import Settings
-from inhouse.engines.base import Engine
 from inhouse.engines.embedded import EmbeddedEngine
-from inhouse.engines.open import open_engine
 from inhouse.gateway.base import Cache, Limits
 from inhouse.gateway.failover import Router
 from inhouse.gateway.fair_queue import FairQueue
@@ -25,21 +20,17 @@ from inhouse.gateway.ledger import Ledger
 from inhouse.gateway.limits import RateLimits
 from inhouse.gateway.logs import open_log
 from inhouse.gateway.metrics import Metrics
+from inhouse.gateway.offers import open_offers
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.prices import load_prices
 from inhouse.gateway.queue import Queue
-from inhouse.gateway.replica import Replica
-from inhouse.gateway.settings import GatewaySettings, ReplicaSettings
+from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.spending import Spending
-from inhouse.models.launch import launch_spec
 from inhouse.store.database import Database
 
 if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
     from inhouse.gateway.shared import Shared
-
-# Requests that a server answers at once, where nobody says: Ollama's own default, and what vLLM takes with ease.
-_SLOTS = {"ollama": 4, "openai": 64}
 
 
 async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) -> Gateway:
@@ -55,10 +46,11 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
                 do="Make a key first: inhouse keys create NAME --role admin",
             )
         shared = _shared(gateway_settings)
-        router = await _router(settings, gateway_settings, shared)
+        offers = await open_offers(settings, gateway_settings)
     except BaseException:
         database.close()
         raise
+    router = Router(offers, make_queue=partial(_queue, shared))
     metrics = Metrics()
     metrics.add(FlowCollector(router.status))
     return Gateway(
@@ -92,28 +84,6 @@ def open_database(settings: Settings) -> Database:
 def is_loopback_host(host: str) -> bool:
     """Whether only this machine can reach a server that listens on `host`."""
     return host in ("localhost", "::1") or host.startswith("127.")
-
-
-async def _router(settings: Settings, gateway_settings: GatewaySettings, shared: Shared | None) -> Router:
-    engines = _Engines(settings)
-    try:
-        offers = {
-            model.name: Offer(
-                tuple(engines.replica(model.name, replica) for replica in model.replicas),
-                model.fallback or None,
-                model.max_waiting,
-            )
-            for model in gateway_settings.models
-        }
-        for name in () if offers else await _models_of(settings, engines):
-            offers[name] = Offer((engines.replica(name, ReplicaSettings(engine=settings.engine)),))
-        unknown = {offer.fallback for offer in offers.values() if offer.fallback} - offers.keys()
-        if unknown:
-            raise UsageError(f"The fallback {', '.join(sorted(unknown))} is no model of this gateway")
-    except BaseException:
-        await engines.close()
-        raise
-    return Router(offers, make_queue=partial(_queue, shared))
 
 
 def _shared(settings: GatewaySettings) -> Shared | None:
@@ -158,59 +128,6 @@ def _cache(settings: GatewaySettings, shared: Shared | None) -> Cache | None:
     from inhouse.gateway.semantic_cache import SemanticCache, e5_embedder
 
     return SemanticCache(exact, e5_embedder())
-
-
-async def _models_of(settings: Settings, engines: _Engines) -> list[str]:
-    """The model of the program's own settings, else what its engine offers."""
-    if settings.model:
-        return [settings.model]
-    if settings.engine == "embedded":
-        from inhouse.models.choice import default_model
-
-        return [default_model(settings)]
-    offered = [info.name for info in await engines.get(ReplicaSettings(engine=settings.engine)).models()]
-    if not offered:
-        raise UsageError(f"The {settings.engine} engine offers no model", do="Pull one first, then start the gateway")
-    return offered
-
-
-class _Engines:
-    """The engines of all replicas: one for each server, one for all embedded models."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._open: dict[tuple[str, str, str], Engine] = {}
-
-    def get(self, replica: ReplicaSettings) -> Engine:
-        """The replica's engine, opened if it is the first of its server."""
-        key = (replica.engine, replica.url, replica.key_env)
-        if key not in self._open:
-            changed: dict[str, object] = {}
-            if replica.url:
-                changed["ollama_url" if replica.engine == "ollama" else "base_url"] = replica.url
-                changed["api_key"] = SecretStr("")
-            if replica.key_env:
-                if replica.key_env not in os.environ:
-                    raise UsageError(f"The environment has no {replica.key_env}, where a replica's API key should be")
-                changed["api_key"] = SecretStr(os.environ[replica.key_env])
-            settings = self._settings.model_copy(update=changed)
-            self._open[key] = open_engine(replica.engine, settings, lambda name: launch_spec(settings, name))
-        return self._open[key]
-
-    def replica(self, name: str, replica: ReplicaSettings) -> Replica:
-        """The replica for the router."""
-        engine = self.get(replica)
-        model = replica.model or name
-        slots = replica.slots or _SLOTS.get(replica.engine, _SLOTS["openai"])
-        if replica.engine == "embedded" and not replica.slots:
-            slots = launch_spec(self._settings, model).slots
-        where = replica.url or (self._settings.base_url if replica.engine == "openai" else "")
-        return Replica(f"{replica.engine} {where}".strip(), engine, model, slots)
-
-    async def close(self) -> None:
-        """Closes them all."""
-        for engine in self._open.values():
-            await engine.close()
 
 
 def _guard(settings: GatewaySettings) -> Guard | None:

@@ -1,0 +1,122 @@
+"""The models on offer, from the settings: each with its replicas' engines, opened. Knows nothing of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from dataclasses import replace
+
+from pydantic import SecretStr
+
+from inhouse.core.errors import UsageError
+from inhouse.core.settings import Settings
+from inhouse.engines.base import Engine
+from inhouse.engines.embedded import EmbeddedEngine
+from inhouse.engines.open import open_engine
+from inhouse.gateway.pool import Offer
+from inhouse.gateway.replica import Replica
+from inhouse.gateway.settings import GatewaySettings, ModelSettings, ReplicaSettings
+from inhouse.models.choice import default_model
+from inhouse.models.launch import launch_spec
+
+# Requests that a server answers at once, where nobody says: Ollama's own default, and what vLLM takes with ease.
+_SLOTS = {"ollama": 4, "openai": 64}
+
+
+async def open_offers(settings: Settings, gateway_settings: GatewaySettings) -> dict[str, Offer]:
+    """What the gateway serves, by the name that callers use: as configured, else the program's own engine and model.
+
+    Raises:
+        UsageError: there is nothing to serve, or what is named cannot be opened.
+        ModelError, EngineError: the model is not here, the server does not answer.
+    """
+    engines = _Engines(settings)
+    try:
+        offers = _configured(gateway_settings.models, engines)
+        return offers or await _own(settings, engines)
+    except BaseException:
+        await engines.close()
+        raise
+
+
+def _configured(models: list[ModelSettings], engines: _Engines) -> dict[str, Offer]:
+    offers: dict[str, Offer] = {}
+    for model in models:
+        if model.name in offers:
+            raise UsageError(f"The model {model.name} is configured twice", do="Give it all its replicas in one place")
+        replicas = _told_apart([engines.replica(model.name, replica) for replica in model.replicas])
+        offers[model.name] = Offer(replicas, model.fallback or None, model.max_waiting)
+    unknown = {offer.fallback for offer in offers.values() if offer.fallback} - offers.keys()
+    if unknown:
+        raise UsageError(f"The fallback {', '.join(sorted(unknown))} is no model of this gateway")
+    return offers
+
+
+async def _own(settings: Settings, engines: _Engines) -> dict[str, Offer]:
+    """The model of the program's own settings, else what its engine offers: those are loaded as they are asked for."""
+    if settings.engine == "embedded":
+        name = settings.model or default_model(settings)
+        return {name: Offer((engines.replica(name, ReplicaSettings(engine="embedded")),))}
+    engine = engines.own()
+    names = [settings.model] if settings.model else [info.name for info in await engine.models()]
+    if not names:
+        raise UsageError(f"The {settings.engine} engine offers no model", do="Pull one first, then start the gateway")
+    slots = _SLOTS.get(engine.name, _SLOTS["openai"])
+    return {name: Offer((Replica(engine.name, engine, name, slots),), preload=bool(settings.model)) for name in names}
+
+
+class _Engines:
+    """The engines of all replicas: one for each server; an embedded one is a replica's own, with its own process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._servers: dict[tuple[str, str, str], Engine] = {}
+        self._embedded: list[EmbeddedEngine] = []
+
+    def own(self) -> Engine:
+        """The engine of the program's own settings."""
+        engine = open_engine(self._settings.engine, self._settings, lambda name: launch_spec(self._settings, name))
+        return self._servers.setdefault((self._settings.engine, "", ""), engine)
+
+    def get(self, replica: ReplicaSettings) -> Engine:
+        """The engine of the replica's server, opened if it is the first of that."""
+        key = (replica.engine, replica.url, replica.key_env)
+        if key not in self._servers:
+            changed: dict[str, object] = {}
+            if replica.url:
+                changed["ollama_url" if replica.engine == "ollama" else "base_url"] = replica.url
+                changed["api_key"] = SecretStr("")
+            if replica.key_env:
+                if replica.key_env not in os.environ:
+                    raise UsageError(f"The environment has no {replica.key_env}, where a replica's API key should be")
+                changed["api_key"] = SecretStr(os.environ[replica.key_env])
+            settings = self._settings.model_copy(update=changed)
+            self._servers[key] = open_engine(replica.engine, settings, lambda name: launch_spec(settings, name))
+        return self._servers[key]
+
+    def replica(self, name: str, replica: ReplicaSettings) -> Replica:
+        """The replica for the router."""
+        model = replica.model or name
+        if replica.engine == "embedded":
+            spec = launch_spec(self._settings, model, slots=replica.slots or None)
+            self._embedded.append(EmbeddedEngine(lambda _: spec, stall_s=self._settings.stall_s))
+            return Replica("embedded", self._embedded[-1], model, spec.slots)
+        where = replica.url or (self._settings.base_url if replica.engine == "openai" else "")
+        slots = replica.slots or _SLOTS.get(replica.engine, _SLOTS["openai"])
+        return Replica(f"{replica.engine} {where}".strip(), self.get(replica), model, slots)
+
+    async def close(self) -> None:
+        """Closes them all."""
+        await asyncio.gather(*(engine.close() for engine in [*self._servers.values(), *self._embedded]))
+
+
+def _told_apart(replicas: list[Replica]) -> tuple[Replica, ...]:
+    """With a number after each name that several have."""
+    times = Counter(replica.name for replica in replicas)
+    seen: Counter[str] = Counter()
+    named = []
+    for one in replicas:
+        seen[one.name] += 1
+        named.append(one if times[one.name] == 1 else replace(one, name=f"{one.name} {seen[one.name]}"))
+    return tuple(named)
