@@ -13,8 +13,10 @@ import pytest
 
 from inhouse.core.records import RunStatus
 from inhouse.store.repository import Store
-from inhouse.study.base import outcomes
+from inhouse.study.base import StudyConfig, outcomes
 from inhouse.study.phase1 import PHASE1
+from inhouse.study.phase5 import PHASE5
+from inhouse.study.run import PHASES, parts_of, seconds_of
 
 INHOUSE = str(Path(sys.executable).with_name("inhouse"))
 
@@ -32,7 +34,7 @@ def study(env: dict[str, str], *args: str) -> list[str]:
 def test_a_study_stopped_half_way_is_resumed_and_reported_with_evidence(env, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(
-        study(env, "--budget", "30s", "--lang", "en", "--out", str(out)),
+        study(env, "--phases", "1", "--budget", "30s", "--lang", "en", "--out", str(out)),
         env=env,
         stderr=subprocess.PIPE,
         text=True,
@@ -108,10 +110,22 @@ def test_the_plan_is_said_without_doing_anything(env, tmp_path):
         study(env, "--plan", "--out", str(tmp_path)), env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for part in PHASE1:
+    for part in (*PHASE1, *PHASE5):
         assert part.name in done.stderr
     assert not (tmp_path / "report.html").exists()
 
 
 def test_the_parts_share_the_whole_budget():
-    assert sum(part.share for part in PHASE1) == pytest.approx(1.0)
+    for phases in ((1,), (5,), (1, 5)):
+        config = StudyConfig("m", 100.0, "en", phases=phases)
+        assert sum(seconds_of(part, config) for part in parts_of(config)) == pytest.approx(100.0)
+    for phase in PHASES.values():
+        assert sum(part.share for part in phase.parts) == pytest.approx(1.0)
+
+
+def test_phases_that_do_not_exist_are_refused_before_anything_is_done(env, tmp_path):
+    done = subprocess.run(
+        study(env, "--phases", "1,7", "--out", str(tmp_path)), env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--phases 1,5" in done.stderr

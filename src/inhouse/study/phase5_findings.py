@@ -68,7 +68,8 @@ def _gateway(data: RunData) -> _Found:
 def _overload(data: RunData) -> _Found:
     goodput = list(data.every("goodput_requests_s"))
     shares = sorted(data.every("refused_share"), key=lambda metric: _number(metric.labels["multiple"]))
-    if not goodput or not shares:
+    objective = data.find("objective_s")
+    if not goodput or not shares or objective is None:
         return
     refused = shares[-1]
     rate, multiple = refused.labels["rate"], refused.labels["multiple"]
@@ -86,12 +87,12 @@ def _overload(data: RunData) -> _Found:
         "best_requests_s": best.value,
         "kept_percent": kept * 100,
         "refused_percent": refused.value * 100,
-        "objective": str(best.labels["objectives"]).removeprefix("e2e="),
+        "objective_s": objective.value,
         "waiting": data.run.config.get("max_waiting"),
         "ttft_s": ttft.value if ttft else None,
         "percentile": ttft.labels["stat"] if ttft else None,
     }
-    evidence = data.evidence(under, best, refused, ttft)
+    evidence = data.evidence(under, best, refused, ttft, objective)
     yield Finding(5, Side.OPERATIONAL, severity, "phase5.overload", figures, evidence)
     yield from _refusals(data, refused)
     failed = [metric for metric in data.every("failed_requests") if metric.value > 0]
