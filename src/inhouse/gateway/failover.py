@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 # What another model may be better at. The rest would fail there too, or is the caller's to mend.
 _WORTH_ANOTHER = (EngineError, QueueFull, DeadlineExceeded)
+_QUICK_S = 3.0  # for what an engine that is well says at once
 _BEGINNING = 2000  # letters of a prompt that say which conversation it belongs to
 
 
@@ -69,6 +70,7 @@ class Router:
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._pools = {
             model: Pool(
                 model,
@@ -92,11 +94,11 @@ class Router:
     ) -> AsyncGenerator[Event, None]:
         """See `Upstream.chat`. Leaving early stops the engine and frees the slot."""
 
-        async def begin(pool: Pool) -> Answering:
+        async def begin(pool: Pool, left_s: float | None) -> Answering:
             about = beginning(request) if prefix is None and len(pool.members) > 1 else prefix
-            return await pool.begin(request, caller, route, deadline_s, about)
+            return await pool.begin(request, caller, route, left_s, about)
 
-        answering = await self._first_that_can(request.model, caller, route, begin)
+        answering = await self._first_that_can(request.model, caller, route, deadline_s, begin)
         error: EngineError | None = None
         complete = False
         try:
@@ -115,10 +117,10 @@ class Router:
     ) -> Embeddings:
         """See `Upstream.embed`."""
 
-        async def ask(pool: Pool) -> Embeddings:
-            return await pool.ask(lambda engine, name: engine.embed(name, texts), caller, route, deadline_s)
+        async def ask(pool: Pool, left_s: float | None) -> Embeddings:
+            return await pool.ask(lambda engine, name: engine.embed(name, texts), caller, route, left_s)
 
-        return await self._first_that_can(model, caller, route, ask)
+        return await self._first_that_can(model, caller, route, deadline_s, ask)
 
     def serves(self, model: str) -> bool:
         """See `Upstream.serves`."""
@@ -131,7 +133,8 @@ class Router:
     async def loaded(self) -> tuple[LoadedModel, ...]:
         """See `Upstream.loaded`; each replica that holds its model is one."""
         members = [(pool.model, member.replica) for pool in self._pools.values() for member in pool.members]
-        held = await asyncio.gather(*(replica.engine.loaded() for _, replica in members), return_exceptions=True)
+        asking = (asyncio.wait_for(replica.engine.loaded(), _QUICK_S) for _, replica in members)
+        held = await asyncio.gather(*asking, return_exceptions=True)
         return tuple(
             replace(loaded, model=model)
             for (model, replica), answer in zip(members, held, strict=True)
@@ -162,14 +165,20 @@ class Router:
         await asyncio.gather(*(engine.close() for engine in engines.values()))
 
     async def _first_that_can(
-        self, model: str, caller: Caller, route: Route, attempt: Callable[[Pool], Awaitable[T]]
+        self,
+        model: str,
+        caller: Caller,
+        route: Route,
+        deadline_s: float | None,
+        attempt: Callable[[Pool, float | None], Awaitable[T]],
     ) -> T:
         """The attempt on the model's pool, and where that fails on those that stand in for it."""
+        until = None if deadline_s is None else self._clock() + deadline_s
         first: InhouseError | None = None
         for pool in self._line_of(model, caller):
             route.model = pool.model
             try:
-                return await attempt(pool)
+                return await attempt(pool, None if until is None else max(0.0, until - self._clock()))
             except CALLERS_FAULT:
                 raise
             except _WORTH_ANOTHER as error:
@@ -204,8 +213,9 @@ def beginning(request: ChatRequest) -> bytes:
 async def _info(pool: Pool) -> ModelInfo:
     replica = pool.members[0].replica
     try:
-        infos = await replica.engine.models()
-    except EngineError:
+        async with asyncio.timeout(_QUICK_S):
+            infos = await replica.engine.models()
+    except (EngineError, TimeoutError):
         infos = ()
     found = next((info for info in infos if same_model(info.name, replica.model)), ModelInfo(pool.model))
     return replace(found, name=pool.model)

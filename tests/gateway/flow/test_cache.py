@@ -261,6 +261,20 @@ async def test_nothing_of_request_or_answer_can_be_read_in_the_redis(redis_url):
     await shared.close()
 
 
+@pytest.mark.parametrize("how", ["changed", "shortened", "emptied"])
+async def test_what_somebody_forged_in_the_redis_is_no_answer(redis_url, how):
+    shared = Shared(redis_url, namespace=uuid.uuid4().hex)
+    await shared.start()
+    cache = AnswerCache(RedisStore(shared))
+    await keep(cache)
+    (name,) = [name async for name in shared._raw.scan_iter(match=f"{shared.namespace}:cache:*")]
+    kept = await shared._raw.get(name)
+    forged = {"changed": kept[:-1] + bytes([kept[-1] ^ 1]), "shortened": kept[:25], "emptied": b""}[how]
+    await shared._raw.set(name, forged)
+    assert await found(cache) is None
+    await shared.close()
+
+
 async def test_two_processes_share_the_answers(redis_url):
     namespace = uuid.uuid4().hex
     one, other = Shared(redis_url, namespace=namespace), Shared(redis_url, namespace=namespace)

@@ -358,6 +358,28 @@ async def test_a_deadline_holds_while_a_model_is_down():
         assert time.perf_counter() - begin < 0.5
 
 
+async def test_a_deadline_holds_for_a_model_and_its_fallback_together():
+    async with switchable("a", mode="ill") as a, switchable("b", mode="hang") as b:
+        offers = {"model": Offer((replica(a),), fallback="spare"), "spare": Offer((replica(b, slots=1),))}
+        async with running(Router(offers, check_s=0.05)) as router:
+            held = asyncio.create_task(answer(router, replace(ASK, model="spare")))
+            await until(lambda: b.under_way == 1)
+            begin = time.perf_counter()
+            with pytest.raises((EngineUnavailable, DeadlineExceeded)):
+                await answer(router, deadline_s=0.4)
+            assert time.perf_counter() - begin < 0.7
+            held.cancel()
+
+
+async def test_a_server_that_hangs_does_not_keep_the_list_of_models_waiting():
+    async with switchable("a", mode="mute") as a, switchable("b") as b:
+        offers = {"model": Offer((replica(a),)), "other": Offer((replica(b),))}
+        async with running(Router(offers)) as router:
+            begin = time.perf_counter()
+            assert [info.name for info in await router.models()] == ["model", "other"]
+            assert time.perf_counter() - begin < 4.5
+
+
 async def test_prometheus_reads_queues_and_replicas():
     async with switchable("a", token_s=0.1) as a, switchable("b", mode="ill") as b:
         offer = Offer((replica(a, slots=1), replica(b)))
