@@ -16,7 +16,7 @@ import typer
 from inhouse.cli.output import note, print_json
 from inhouse.core.errors import StoreError, UsageError
 from inhouse.core.settings import get_settings
-from inhouse.gateway.audit import AuditEvent, open_audit_log
+from inhouse.gateway.audit import AuditEvent, local_actor, open_audit_log
 from inhouse.gateway.bodies import Body, BodyStore
 from inhouse.gateway.key_files import load_key
 from inhouse.store.database import Database
@@ -131,7 +131,7 @@ class _Record:
 
     def __call__(self, action: str, subject: str, **details: object) -> None:
         if self._log is not None:
-            self._log.append([AuditEvent(os.environ.get("USER", "") or f"uid {os.getuid()}", action, subject, details)])
+            self._log.append([AuditEvent(local_actor(), action, subject, details)])
 
 
 @contextmanager

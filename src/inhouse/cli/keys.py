@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ import typer
 from inhouse.cli.output import note, print_json, print_table
 from inhouse.core.errors import UsageError
 from inhouse.core.settings import get_settings
+from inhouse.gateway.audit import local_actor, open_audit_log
+from inhouse.gateway.audited_keys import AuditedKeys
 from inhouse.gateway.identity import Budget, KeyLimits
 from inhouse.gateway.key_store import Key, KeyStore, Team
 from inhouse.gateway.open import open_database
@@ -173,9 +176,12 @@ def team(
 
 @contextmanager
 def _keys() -> Iterator[KeyStore]:
-    database = open_database(get_settings())
+    settings = get_settings()
+    database = open_database(settings)
     try:
-        yield KeyStore(database)
+        log = open_audit_log(database, settings.data_dir, os.environ)
+        assert log is not None
+        yield AuditedKeys(database, log, local_actor())
     finally:
         database.close()
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from inhouse.gateway.audited_keys import AuditedKeys
 from inhouse.gateway.gateway import Gateway
-from inhouse.gateway.identity import Budget, KeyLimits
+from inhouse.gateway.identity import Budget, Caller, KeyLimits
 from inhouse.gateway.key_store import Key, KeyStore, Team
 from inhouse.gateway.metrics import TEXT
 from inhouse.gateway.model_routes import admin_of
@@ -65,6 +66,12 @@ def admin_routes(gateway: Gateway) -> APIRouter:
     database = gateway.database
     keys = KeyStore(database)
 
+    def keys_of(admin: Caller) -> KeyStore:
+        """The keys, every change recorded under the admin's name."""
+        if gateway.keeper is None:
+            return keys
+        return AuditedKeys(database, gateway.keeper.audit, f"{admin.name} ({admin.key_id})")
+
     @router.get("/metrics", response_class=Response)
     async def metrics(request: Request) -> Response:
         """Prometheus's metrics."""
@@ -81,10 +88,10 @@ def admin_routes(gateway: Gateway) -> APIRouter:
     @router.post("/admin/keys", status_code=201)
     async def create_key(request: Request, new: NewKey) -> dict[str, Any]:
         """Makes a key; its text is shown this once."""
-        admin_of(gateway, request)
+        mine = keys_of(admin_of(gateway, request))
         expires = None if new.expires_in_days is None else datetime.now(UTC) + timedelta(days=new.expires_in_days)
         key, text = await asyncio.to_thread(
-            lambda: keys.create(
+            lambda: mine.create(
                 new.name,
                 team=new.team,
                 role=new.role,
@@ -100,15 +107,15 @@ def admin_routes(gateway: Gateway) -> APIRouter:
     @router.post("/admin/keys/{key_id}/rotate")
     async def rotate_key(request: Request, key_id: str, rotation: Rotation) -> dict[str, Any]:
         """Gives the key a new secret, shown this once."""
-        admin_of(gateway, request)
-        key, text = await asyncio.to_thread(lambda: keys.rotate(key_id, grace=timedelta(hours=rotation.grace_hours)))
+        mine = keys_of(admin_of(gateway, request))
+        key, text = await asyncio.to_thread(lambda: mine.rotate(key_id, grace=timedelta(hours=rotation.grace_hours)))
         return {**_plain(key), "key": text}
 
     @router.delete("/admin/keys/{key_id}")
     async def revoke_key(request: Request, key_id: str) -> dict[str, Any]:
         """Ends the key."""
-        admin_of(gateway, request)
-        return _plain(await asyncio.to_thread(lambda: keys.revoke(key_id)))
+        mine = keys_of(admin_of(gateway, request))
+        return _plain(await asyncio.to_thread(lambda: mine.revoke(key_id)))
 
     @router.get("/admin/teams")
     async def list_teams(request: Request) -> list[dict[str, Any]]:
@@ -119,9 +126,9 @@ def admin_routes(gateway: Gateway) -> APIRouter:
     @router.put("/admin/teams/{name}")
     async def set_team(request: Request, name: str, allowances: Allowances) -> dict[str, Any]:
         """Makes or changes a team."""
-        admin_of(gateway, request)
+        mine = keys_of(admin_of(gateway, request))
         team = Team(name, allowances.limits(), allowances.budget())
-        await asyncio.to_thread(lambda: keys.set_team(team))
+        await asyncio.to_thread(lambda: mine.set_team(team))
         return asdict(team)
 
     @router.get("/admin/usage")

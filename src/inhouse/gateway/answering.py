@@ -6,7 +6,8 @@ Knows no API and no bytes.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import cast
@@ -14,10 +15,11 @@ from typing import cast
 from inhouse.core.errors import EngineProtocolError, GuardBlocked, InvalidRequest
 from inhouse.engines.base import ChatRequest, DoneEvent, Event, Message, TextEvent, ToolCallEvent
 from inhouse.gateway.account import Account, Collector
+from inhouse.gateway.audit import AuditEvent
 from inhouse.gateway.base import Route
 from inhouse.gateway.exchange import Exchange
 from inhouse.gateway.gateway import Gateway
-from inhouse.gateway.guard.verdict import Verdict, strictest
+from inhouse.gateway.guard.verdict import Action, Finding, Verdict, strictest
 
 Events = AsyncGenerator[Event, None]
 
@@ -46,6 +48,7 @@ def guarded(gateway: Gateway, account: Account, messages: tuple[Message, ...]) -
     verdict = gateway.guard.check_input(messages, account.known_caller.key_id)
     if verdict.findings:
         account.guard = verdict.action.value
+        _record(gateway, account, verdict.action, verdict.findings)
     if verdict.blocked:
         raise GuardBlocked(
             "The request is not allowed here",
@@ -55,6 +58,16 @@ def guarded(gateway: Gateway, account: Account, messages: tuple[Message, ...]) -
     return verdict
 
 
+def _record(gateway: Gateway, account: Account, action: Action, findings: Iterable[Finding]) -> None:
+    """The guard's decision for the audit log: how many of which kinds, never what."""
+    if gateway.keeper is None:
+        return
+    kinds = Counter(finding.kind for finding in findings)
+    caller = account.known_caller
+    details = {"request": account.id, "kinds": dict(kinds), "team": caller.team, "model": account.model}
+    gateway.keeper.event(AuditEvent("guard", f"guard.{action.value}", caller.key_id, details))
+
+
 async def _filtered(
     gateway: Gateway, account: Account, verdict: Verdict, request: ChatRequest, events: Events
 ) -> Events:
@@ -62,23 +75,27 @@ async def _filtered(
     assert gateway.guard is not None
     system = "\n".join(message.content for message in request.messages if message.role == "system") or None
     out = gateway.guard.output_stream(verdict, system, account.known_caller.key_id)
-    async with aclosing(events):
-        async for event in events:
-            if type(event) is TextEvent:
-                text = out.feed(event.text)
-                if text == event.text:
-                    yield event
-                elif text:
-                    # Its log-probabilities are those of other text; they go with it.
-                    yield TextEvent(event.at, text)
-                continue
-            if type(event) is DoneEvent and (rest := out.finish()):
-                yield TextEvent(event.at, rest)
-            elif isinstance(event, ToolCallEvent):
-                event = replace(event, call=replace(event.call, arguments=out.restored_json(event.call.arguments)))
-            yield event
-    if out.findings and account.guard is None:
-        account.guard = strictest(tuple(finding.action for finding in out.findings)).value
+    try:
+        async with aclosing(events):
+            async for event in events:
+                if type(event) is TextEvent:
+                    text = out.feed(event.text)
+                    if text == event.text:
+                        yield event
+                    elif text:
+                        # Its log-probabilities are those of other text; they go with it.
+                        yield TextEvent(event.at, text)
+                    continue
+                if type(event) is DoneEvent and (rest := out.finish()):
+                    yield TextEvent(event.at, rest)
+                elif isinstance(event, ToolCallEvent):
+                    arguments = out.restored_json(event.call.arguments)
+                    event = replace(event, call=replace(event.call, arguments=arguments))
+                yield event
+    finally:
+        if out.findings:
+            account.guard = strictest((verdict.action, out.action)).value
+            _record(gateway, account, out.action, out.findings)
 
 
 async def _from_cache_or_upstream(

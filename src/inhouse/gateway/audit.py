@@ -219,6 +219,11 @@ class AuditLog:
             ).mappings()
 
 
+def local_actor() -> str:
+    """Who acts on this machine's command line."""
+    return f"{os.environ.get('USER') or f'uid {os.getuid()}'} (command line)"
+
+
 def open_audit_log(
     database: Database, folder: Path, environment: Mapping[str, str], *, make: bool = True
 ) -> AuditLog | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,9 +81,8 @@ class BodyStore:
         """Seals and keeps one request with its answer until its time is over; again under the same id replaces it."""
         now = self._clock()
         nonce = os.urandom(12)
-        sealed = self._cipher.encrypt(
-            nonce, orjson.dumps({"request": request, "answer": answer}), _bound(body_id, key_id)
-        )
+        content = _json({"request": request, "answer": answer})
+        sealed = self._cipher.encrypt(nonce, content, _bound(body_id, key_id))
         values = {
             "id": body_id,
             "at": now,
@@ -165,6 +165,17 @@ class BodyStore:
             ) from None
         content = orjson.loads(opened)
         return Body(row["id"], row["at"], row["expires_at"], row["key_id"], content["request"], content["answer"])
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except TypeError:  # a lone surrogate, which models do write
+        return json.dumps(content, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

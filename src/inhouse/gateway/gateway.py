@@ -19,6 +19,7 @@ from inhouse.store.database import Database
 
 if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
+    from inhouse.gateway.keeper import Keeper
     from inhouse.gateway.shared import Shared
 
 
@@ -39,6 +40,8 @@ class Gateway:
     cache: Cache | None = None
     guard: Guard | None = None
     shared: Shared | None = None
+    keeper: Keeper | None = None
+    """Writes the audit log, and kept bodies where they are turned on."""
     clock: Callable[[], float] = time.time
     draining: bool = False
     running: int = 0
@@ -49,6 +52,8 @@ class Gateway:
         if self.shared is not None:
             await self.shared.start()
         self.ledger.start()
+        if self.keeper is not None:
+            await self.keeper.start()
         await self.keys.start()
         await self.spending.start()
         await self.upstream.start()
@@ -60,6 +65,8 @@ class Gateway:
         await self.spending.close()
         await self.keys.close()
         await self.ledger.close()
+        if self.keeper is not None:
+            await self.keeper.close()
         if self.shared is not None:
             await self.shared.close()
         self.database.close()

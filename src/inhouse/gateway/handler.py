@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import cast
 
 from inhouse.core.errors import (
@@ -28,8 +28,8 @@ from inhouse.gateway.base import LimitState, Route
 from inhouse.gateway.exchange import Exchange
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.http_errors import CLIENT_LEFT, error_code, error_headers, error_status
+from inhouse.gateway.keeper import KeptBody
 from inhouse.gateway.ledger import UsageRow
-from inhouse.gateway.logs import log_request
 from inhouse.gateway.prices import FREE
 from inhouse.gateway.wire import AnswerForm, Api, Asked, ChatCall, EmbedCall
 
@@ -78,7 +78,7 @@ async def serve(gateway: Gateway, exchange: Exchange, api: Api) -> None:
             await gateway.limits.settle(account.known_caller, account.model, account.estimate, prompt + completion)
         if account.row is not None:
             gateway.metrics.count(account.row)
-            log_request(gateway.log, account.row, account.stream)
+            gateway.request_log.write(account.row, account.stream)
 
 
 async def _read(gateway: Gateway, exchange: Exchange, api: Api, account: Account) -> ChatCall | EmbedCall:
@@ -153,6 +153,7 @@ async def _stream(
         await exchange.begin(form.content_type, _headers(account, headers))
         await exchange.write(form.begin())
     await _record(gateway, account)
+    _keep_body(gateway, account, call)
     await exchange.end(form.end(answer))
 
 
@@ -165,6 +166,7 @@ async def _at_once(
     call.form.model = _model(account)
     body = call.form.whole(account.got.answer())
     await _record(gateway, account)
+    _keep_body(gateway, account, call)
     await exchange.respond(200, call.form.content_type, body, _headers(account, headers))
 
 
@@ -209,6 +211,16 @@ def _piece(form: AnswerForm, event: Event) -> bytes:
 async def _record(gateway: Gateway, account: Account) -> None:
     """Returns once the request's usage is kept: only then may the client see the end of its answer."""
     await gateway.ledger.record(_close(gateway, account))
+
+
+def _keep_body(gateway: Gateway, account: Account, call: ChatCall) -> None:
+    """Keeps prompt and answer, where that is turned on."""
+    keeper = gateway.keeper
+    if keeper is None or keeper.bodies is None:
+        return
+    answer = account.got.answer()
+    said = {"text": answer.text, "tool_calls": answer.tool_calls, "finish_reason": answer.finish_reason}
+    keeper.body(KeptBody(account.id, account.known_caller.key_id, asdict(call.request), said, call.person))
 
 
 async def _fail(

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import time
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from inhouse.core.errors import UsageError
 from inhouse.core.settings import Settings
 from inhouse.engines.embedded import EmbeddedEngine
+from inhouse.gateway.audit import open_audit_log
 from inhouse.gateway.base import Cache, Limits
+from inhouse.gateway.bodies import BodyStore
 from inhouse.gateway.failover import Router
 from inhouse.gateway.fair_queue import FairQueue
 from inhouse.gateway.flow_metrics import FlowCollector
 from inhouse.gateway.gateway import Gateway
+from inhouse.gateway.keeper import Keeper
+from inhouse.gateway.key_files import load_key
 from inhouse.gateway.key_store import KeyStore
 from inhouse.gateway.keys import KeyTable
 from inhouse.gateway.ledger import Ledger
 from inhouse.gateway.limits import RateLimits
-from inhouse.gateway.logs import open_log
+from inhouse.gateway.logs import Log, RequestLog, open_log
 from inhouse.gateway.metrics import Metrics
 from inhouse.gateway.offers import open_offers
 from inhouse.gateway.pool import Offer
@@ -53,6 +59,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
     router = Router(offers, make_queue=partial(_queue, shared))
     metrics = Metrics()
     metrics.add(FlowCollector(router.status))
+    log = open_log(gateway_settings.log_level)
     return Gateway(
         settings=gateway_settings,
         database=database,
@@ -62,11 +69,13 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
         ledger=Ledger(database, sync=gateway_settings.ledger_sync),
         prices=prices,
         metrics=metrics,
-        log=open_log(gateway_settings.log_level),
+        log=log,
+        request_log=RequestLog(gateway_settings.log_level),
         limits=_limits(shared),
         cache=_cache(gateway_settings, shared),
         guard=_guard(gateway_settings),
         shared=shared,
+        keeper=_keeper(settings, gateway_settings, database, log),
     )
 
 
@@ -84,6 +93,18 @@ def open_database(settings: Settings) -> Database:
 def is_loopback_host(host: str) -> bool:
     """Whether only this machine can reach a server that listens on `host`."""
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _keeper(settings: Settings, gateway_settings: GatewaySettings, database: Database, log: Log) -> Keeper:
+    audit = open_audit_log(database, settings.data_dir, os.environ)
+    assert audit is not None
+    days = gateway_settings.keep_bodies_days
+    bodies = None
+    if days is not None:
+        key = load_key(settings.data_dir, "bodies", os.environ)
+        assert key is not None
+        bodies = BodyStore(database, key, timedelta(days=days))
+    return Keeper(audit, bodies, log)
 
 
 def _shared(settings: GatewaySettings) -> Shared | None:

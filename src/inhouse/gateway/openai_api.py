@@ -34,7 +34,7 @@ def _read_chat(data: bytes, asked: Asked) -> ChatCall:
         usage=bool(body.stream_options and body.stream_options.include_usage),
         logprobs=bool(body.logprobs),
     )
-    return ChatCall(chat_request(body), form)
+    return ChatCall(chat_request(body), form, person=body.user)
 
 
 def _read_completion(data: bytes, asked: Asked) -> ChatCall:
@@ -47,7 +47,7 @@ def _read_completion(data: bytes, asked: Asked) -> ChatCall:
         usage=bool(body.stream_options and body.stream_options.include_usage),
         logprobs=body.logprobs is not None,
     )
-    return ChatCall(completion_request(body), form)
+    return ChatCall(completion_request(body), form, person=body.user)
 
 
 def _read_embeddings(data: bytes, asked: Asked) -> EmbedCall:

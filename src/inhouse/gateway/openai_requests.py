@@ -117,6 +117,7 @@ class _Sampling(Struct, kw_only=True):
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
     logit_bias: dict[str, float] | None = None
+    user: str | None = None
     # Beyond OpenAI's own: what llama.cpp and vLLM take under these names.
     top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     repeat_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None

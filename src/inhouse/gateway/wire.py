@@ -66,6 +66,8 @@ class ChatCall:
     request: ChatRequest
     form: AnswerForm
     loads: Callable[[], bytes] | None = None
+    person: str | None = None
+    """Whom the request is for, where it says (OpenAI's `user`)."""
 
 
 @dataclass(frozen=True, slots=True)

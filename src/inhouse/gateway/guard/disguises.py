@@ -23,6 +23,7 @@ _MARKED = re.compile(r"(?<=[가-힣])[@*^_~|+](?=[가-힣])")
 _JAMO = re.compile(r"[ㄱ-ㅣ]{2}(?:[ㄱ-ㅣ ]{4,400})")
 _BLOB = re.compile(r"[A-Za-z0-9+/_\-]{20,4000}={0,2}")
 _LEET = re.compile(r"\b[a-z]*(?:[a-z][013457@$][a-z]|[a-z]{2}[013457@$]|[013457@$][a-z]{2})[a-z013457@$]*\b")
+_LEET_SIGN = re.compile(r"[013457@$](?<=[a-z].)|[013457@$](?=[a-z])")
 _LEET_LETTERS = str.maketrans("013457@$", "oieastas")
 _ENTITIES = re.compile(
     r"(?:&#x?[0-9a-fA-F]{2,5};){4}|(?:%[0-9a-fA-F]{2}){4}|(?:\\u[0-9a-fA-F]{4}){4}|(?:\\x[0-9a-fA-F]{2}){4}"
@@ -62,7 +63,7 @@ def undisguise(text: str, folded: str) -> Iterator[Disguise]:
         yield Disguise(
             "".join(chr(ord(character) - 0xE0000) for character in match[0]), "invisible letters", *match.span()
         )
-    if _ENTITIES.search(text):
+    if any(mark in text for mark in ("&#", "%", "\\u", "\\x")) and _ENTITIES.search(text):
         decoded = unquote(html.unescape(re.sub(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})", _unescaped, text)))
         yield Disguise(decoded, "escaped letters", 0, len(text), whole=False)
     for match in _BLOB.finditer(text):
@@ -79,7 +80,7 @@ def undisguise(text: str, folded: str) -> Iterator[Disguise]:
         yield Disguise(codecs.encode(folded, "rot13"), "rot13", 0, len(text), whole=False)
     if any(word in folded for word in _BACKWARDS):
         yield Disguise(folded[::-1], "backwards", 0, len(text), whole=False)
-    if len(_LEET.findall(folded)) >= 3:
+    if len(_LEET_SIGN.findall(folded)) >= 3 and len(_LEET.findall(folded)) >= 3:
         yield Disguise(
             _LEET.sub(lambda match: match[0].translate(_LEET_LETTERS), folded),
             "digits for letters",

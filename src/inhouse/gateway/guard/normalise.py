@@ -18,6 +18,7 @@ _LOOKALIKES = str.maketrans(
     "аеорсухіјѕԁһԛԝкмтвнАВЕКМНОРСТУХІЈЅαοινρτυχκΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
     "aeopcyxijsdhqwkmtbhABEKMHOPCTYXIJSaoivptuxkABEZHIKMNOPTYX",
 )
+_OTHER_SCRIPTS = re.compile("[\u0370-\u03ff\u0400-\u052f]")
 _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
@@ -116,6 +117,6 @@ def lower(text: str) -> str:
 def fold(text: str) -> str:
     """The view that instructions are read in: plain, lower case, look-alike letters as the ones they imitate."""
     reading = plain(text).text
-    if not reading.isascii():
+    if not reading.isascii() and _OTHER_SCRIPTS.search(reading):
         reading = reading.translate(_LOOKALIKES)
     return lower(reading)

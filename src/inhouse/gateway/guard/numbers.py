@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inhouse.gateway.guard import checksums
+from inhouse.gateway.guard import number_words as words
 from inhouse.gateway.guard.verdict import Span
 
 _RUN = re.compile(r"[0-9][0-9 ().\-/~]*")
@@ -65,42 +66,6 @@ _ENGLISH_DATE = re.compile(
 )
 
 
-_RESIDENT_WORDS = re.compile(
-    r"주민|외국인\s?등록|등록\s?번호|민번|생년월일|주번|resident|rrn|alien|foreigner|registration"
-)
-_PHONE_WORDS = re.compile(
-    r"전화|연락처|휴대폰|핸드폰|휴대|핸폰|폰\s?번호|팩스|연락|문자|☎|📞|📱|\b(?:tele)?phone|\btel\b|"
-    r"\bmobile|\bcell\b|"
-    r"\bcall|\bcontact|\bfax|\bwhatsapp|\bdial|\btext(?:ed)? me|\breach (?:me|him|her|us)|\bsms\b|\bring me|"
-    r"\banswering at|\bmessages? to|\bregistered |\bhp\b|\bm\.p"
-)
-_PHONE_AFTER = re.compile(r"[ \-(,]{0,2}(?:office|fax|mobile|cell|home|work|phone)\b")
-_CARD_WORDS = re.compile(r"카드|결제|card|\bcc\b|credit|debit|visa|master|amex|payment|paid with|charge")
-_BANKS = re.compile(
-    r"계좌|통장|예금|입금|송금|은행|뱅크|농협|새마을금고|우체국|수협|신협|저축|\bibk\b|\bnh\b|\bkdb\b|account|acct|\ba/c|deposit"
-)
-# Names of banks that are ordinary words too: right before the number only.
-_BANK_BEFORE = re.compile(
-    r"(?:국민|신한|우리|하나|기업|카카오|토스|케이|산업|제일|씨티|대구|부산|광주|전북|경남|제주|im|kb)[ :)\]]{0,3}$"
-)
-_CODE_BEFORE = re.compile(r"[A-Za-z][\-_/]?$")
-_ACCOUNT_LABEL = re.compile(r"(?:계좌|account|acct|a/c)[^0-9\n]{0,24}$")
-_BUSINESS_WORDS = re.compile(r"사업자|등록\s?번호|business (?:registration|reg)|\bbrn\b")
-_LICENCE_WORDS = re.compile(r"면허|licen[cs]e|driv")
-_SSN_WORDS = re.compile(r"\bssn\b|social security|\bsoc\.? sec")
-_ROUTING_WORDS = re.compile(r"\brouting|\baba\b|\brtn\b|\btransit")
-_BIRTH_WORDS = re.compile(r"생년월일|생일|출생|태어|생\b|\bborn\b|birth|\bdob\b|\bd\.o\.b")
-_VERSION = re.compile(r"(?:버전|ver(?:sion)?\.?|release|build|v)[ :]{0,2}$", re.IGNORECASE)
-_BIRTH_HINTS = ("생", "출생", "태어", "born", "birth", "dob", "d.o.b")
-_NOT_A_PHONE = re.compile(
-    r"(?:주문|품의서?|기안|공문|모델명?|접수|송장|운송장|예약|계약|문서|사건|관리|제품|모델|시리얼|일련|티켓|결재|회원|사번|order|invoice|"
-    r"tracking|ticket|case|serial|"
-    r"reference|ref|part|model|version|build|id|sku|isbn|issn|doi)\s?(?:번호|no|number|num|#)?\.?\s?(?:는|은|"
-    r"is)?\s?[:=#]?\s?$"
-)
-_LICENCE_REGIONS = frozenset(f"{code:02}" for code in (*range(11, 27), 28))
-
-
 @dataclass(frozen=True, slots=True)
 class _Around:
     """A run of digits in its text, and the words about it (`low`: the text in lower case)."""
@@ -110,12 +75,12 @@ class _Around:
     start: int
     end: int
 
-    def says(self, words: re.Pattern[str], start: int, end: int, *, before: int = 50, after: int = 16) -> bool:
-        return words.search(self.low[max(0, start - before) : start] + "\n" + self.low[end : end + after]) is not None
+    def says(self, pattern: re.Pattern[str], start: int, end: int, *, before: int = 50, after: int = 16) -> bool:
+        return pattern.search(self.low[max(0, start - before) : start] + "\n" + self.low[end : end + after]) is not None
 
-    def follows(self, words: re.Pattern[str], start: int, *, before: int = 40) -> bool:
+    def follows(self, pattern: re.Pattern[str], start: int, *, before: int = 40) -> bool:
         head = self.low[max(0, start - before) : start]
-        return words.search(head, head.rfind("\n\n") + 1) is not None  # another paragraph speaks of something else
+        return pattern.search(head, head.rfind("\n\n") + 1) is not None  # another paragraph speaks of something else
 
 
 def find_numbers(text: str, low: str) -> Iterator[Span]:
@@ -130,7 +95,7 @@ def find_numbers(text: str, low: str) -> Iterator[Span]:
         around = _Around(text, low, start, end)
         if digits >= 7:
             yield from _claims(around, digits)
-    if any(word in low for word in _BIRTH_HINTS):
+    if any(word in low for word in words.BIRTH_HINTS):
         yield from _birth_dates(text, low)
 
 
@@ -140,6 +105,11 @@ def _claims(around: _Around, digits: int) -> Iterator[Span]:
     lead = start - 1 if start and text[start - 1] in "+(" else start
     if lead and text[lead - 1] == "+":
         lead -= 1
+    whole = start + len(text[start:end].rstrip(" ().-/~"))
+    sure = list(_sure_phones(around))
+    yield from sure
+    if any(span.start <= start and span.end >= whole for span in sure):
+        return
     yield from _phones(around, lead)
     yield from _accounts(around)
     if digits >= 9:
@@ -149,7 +119,7 @@ def _claims(around: _Around, digits: int) -> Iterator[Span]:
         for match in _RESIDENT.finditer(text, start, end):
             yield from _resident(around, match[1] + match[2], *match.span())
         for match in _LICENCE.finditer(text, start, end):
-            if match[1] in _LICENCE_REGIONS:
+            if match[1] in words.LICENCE_REGIONS:
                 yield Span("driver_licence", *match.span(), 0.9, "2-2-6-2 with a region code")
     for match in _SPREAD.finditer(text, start, end):
         yield from _spread(around, match)
@@ -161,31 +131,37 @@ def _resident(around: _Around, digits: str, start: int, end: int) -> Iterator[Sp
     kind = "foreigner_number" if checksums.resident_is_foreign(digits) else "resident_number"
     if checksums.resident_checks(digits):
         yield Span(kind, start, end, 1.0, "check digit")
-    elif around.says(_RESIDENT_WORDS, start, end):
+    elif around.says(words.RESIDENT_WORDS, start, end):
         yield Span(kind, start, end, 0.9, "birth date and a word for it")
     elif checksums.resident_is_checkless(digits) and end - start > 13:
         yield Span(kind, start, end, 0.8, "born since numbers have no check digit")
 
 
-def _phones(around: _Around, lead: int) -> Iterator[Span]:
+def _sure_phones(around: _Around) -> Iterator[Span]:
     text, start, end = around.text, around.start, around.end
     for match in _MOBILE.finditer(text, start, end):
         yield Span("phone", *_with_bracket(text, match), 0.95, "Korean mobile")
     for match in _LANDLINE.finditer(text, start, end):
         yield Span("phone", *_with_bracket(text, match), 0.9, "Korean landline")
+
+
+def _phones(around: _Around, lead: int) -> Iterator[Span]:
+    text, start, end = around.text, around.start, around.end
     if lead < start and text[lead] == "+":
         head = _international(text, lead, end)
         if head is not None:
             yield head
     for match in _KOREA.finditer(text, start, end):
-        if around.says(_PHONE_WORDS, match.start(), match.end()) or match.end() - match.start() > 12:
+        if around.says(words.PHONE_WORDS, match.start(), match.end()) or match.end() - match.start() > 12:
             yield Span("phone", *match.span(), 0.8, "country code 82")
     for pattern, rule in ((_AMERICA, "North American"), (_BRITAIN, "British")):
         for match in pattern.finditer(text, start, end):
-            if not around.follows(_NOT_A_PHONE, match.start(), before=24):
+            if not around.follows(words.NOT_A_PHONE, match.start(), before=24):
                 yield Span("phone", *_with_bracket(text, match), 0.85, rule)
-    labelled = around.follows(_PHONE_WORDS, lead, before=30) or _PHONE_AFTER.match(around.low, end) is not None
-    if labelled and not around.follows(_NOT_A_PHONE, lead, before=24):
+    labelled = (
+        around.follows(words.PHONE_WORDS, lead, before=30) or words.PHONE_AFTER.match(around.low, end) is not None
+    )
+    if labelled and not around.follows(words.NOT_A_PHONE, lead, before=24):
         piece = text[start:end].rstrip(" ().-/~")
         count = sum(character.isdigit() for character in piece)
         if 7 <= count <= 15 and not _DATE.fullmatch(piece):
@@ -198,7 +174,7 @@ def _phones(around: _Around, lead: int) -> Iterator[Span]:
                 "number after a word for phone",
             )
     for match in _LANDLINE_BARE.finditer(text, start, end):
-        if around.says(_PHONE_WORDS, *match.span()):
+        if around.says(words.PHONE_WORDS, *match.span()):
             yield Span("phone", *match.span(), 0.7, "Korean landline, unseparated")
 
 
@@ -232,27 +208,27 @@ def _cards(around: _Around) -> Iterator[Span]:
             if len(digits) < 12 or not checksums.luhn_checks(digits) or not checksums.card_issuer_fits(digits):
                 continue
             start, end = match.start(), match.start() + len(candidate)
-            if len(digits) >= 14 or around.says(_CARD_WORDS, start, end, before=80, after=40):
+            if len(digits) >= 14 or around.says(words.CARD_WORDS, start, end, before=80, after=40):
                 yield Span("card", start, end, 1.0, "issuer and check digit")
                 break
 
 
 def _accounts(around: _Around) -> Iterator[Span]:
     text, low, start = around.text, around.low, around.start
-    before = _BANK_BEFORE.search(low, max(0, start - 12), start) is not None
-    if not before and not around.follows(_BANKS, start, before=60):
+    before = words.BANK_BEFORE.search(low, max(0, start - 12), start) is not None
+    if not before and not around.follows(words.BANKS, start, before=60):
         return
-    if around.follows(_NOT_A_PHONE, start, before=24) or _CODE_BEFORE.search(text, max(0, start - 8), start):
+    if around.follows(words.NOT_A_PHONE, start, before=24) or words.CODE_BEFORE.search(text, max(0, start - 8), start):
         return
     for match in _GROUPS.finditer(text, start, around.end):
         digits = sum(character.isdigit() for character in match[0])
-        near = before or around.follows(_BANKS, match.start(), before=36)
+        near = before or around.follows(words.BANKS, match.start(), before=36)
         if 9 <= digits <= 16 and near and not _DATE.match(match[0]):
             yield Span("account", *match.span(), 0.75, "grouped digits after a word for account or a bank")
     for match in _DIGIT_RUN.finditer(text, start, around.end):
         length = match.end() - match.start()
-        near = before or around.follows(_BANKS, match.start(), before=24)
-        if (10 <= length <= 14 and near) or (6 <= length <= 17 and around.follows(_ACCOUNT_LABEL, match.start())):
+        near = before or around.follows(words.BANKS, match.start(), before=24)
+        if (10 <= length <= 14 and near) or (6 <= length <= 17 and around.follows(words.ACCOUNT_LABEL, match.start())):
             yield Span("account", *match.span(), 0.65, "digits after a word for account or a bank")
 
 
@@ -263,31 +239,31 @@ def _nine_digits(around: _Around) -> Iterator[Span]:
             yield Span("business_number", *match.span(), 0.95, "check digit")
     for match in _SSN.finditer(text, start, end):
         if checksums.ssn_fits("".join(_DIGIT_RUN.findall(match[0]))) and (
-            match[1] == "-" or around.says(_SSN_WORDS, *match.span())
+            match[1] == "-" or around.says(words.SSN_WORDS, *match.span())
         ):
             yield Span("ssn", *match.span(), 0.9, "3-2-4")
     for match in _DIGIT_RUN.finditer(text, start, end):
         span, length = match.span(), match.end() - match.start()
-        if length == 10 and checksums.business_checks(match[0]) and around.says(_BUSINESS_WORDS, *span):
+        if length == 10 and checksums.business_checks(match[0]) and around.says(words.BUSINESS_WORDS, *span):
             yield Span("business_number", *span, 0.9, "check digit and a word for it")
-        elif length == 12 and match[0][:2] in _LICENCE_REGIONS and around.says(_LICENCE_WORDS, *span):
+        elif length == 12 and match[0][:2] in words.LICENCE_REGIONS and around.says(words.LICENCE_WORDS, *span):
             yield Span("driver_licence", *span, 0.85, "region code and a word for it")
-        elif length == 9 and checksums.ssn_fits(match[0]) and around.says(_SSN_WORDS, *span):
+        elif length == 9 and checksums.ssn_fits(match[0]) and around.says(words.SSN_WORDS, *span):
             yield Span("ssn", *span, 0.85, "nine digits and a word for it")
-        elif length == 9 and checksums.routing_checks(match[0]) and around.says(_ROUTING_WORDS, *span):
+        elif length == 9 and checksums.routing_checks(match[0]) and around.says(words.ROUTING_WORDS, *span):
             yield Span("routing_number", *span, 0.95, "check digit and a word for it")
 
 
 def _addresses(text: str, start: int, end: int) -> Iterator[Span]:
     for match in _IPV4.finditer(text, start, end):
-        if _is_public_address(match[0]) and not _VERSION.search(text, max(0, match.start() - 12), match.start()):
+        if _is_public_address(match[0]) and not words.VERSION.search(text, max(0, match.start() - 12), match.start()):
             yield Span("ip_address", *match.span(), 0.8, "public IPv4")
 
 
 def _birth_dates(text: str, low: str) -> Iterator[Span]:
     for pattern in (_DATE, _ENGLISH_DATE):
         for match in pattern.finditer(low):
-            if _Around(text, low, *match.span()).says(_BIRTH_WORDS, *match.span(), before=26, after=4):
+            if _Around(text, low, *match.span()).says(words.BIRTH_WORDS, *match.span(), before=26, after=4):
                 yield Span("birth_date", *match.span(), 0.8, "date near a word for birth")
 
 

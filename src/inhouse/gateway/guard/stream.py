@@ -17,7 +17,7 @@ from inhouse.gateway.guard.normalise import lower
 from inhouse.gateway.guard.personal_data import COMPACT_KINDS, find_personal_data
 from inhouse.gateway.guard.policy import Policy
 from inhouse.gateway.guard.secrets import find_secrets
-from inhouse.gateway.guard.verdict import Action, Finding, Span
+from inhouse.gateway.guard.verdict import Action, Finding, Span, strictest
 
 _PLACEHOLDER = re.compile(r"\[[A-Za-z_]{2,24}_[0-9]{1,5}\]")
 _PLACEHOLDER_BEGUN = re.compile(r"\[[A-Za-z_]{0,24}[0-9]{0,5}$")
@@ -79,6 +79,11 @@ class OutputFilter:
     def finish(self) -> str:
         """The rest of the answer."""
         return self._release(len(self._held)) if self._held else ""
+
+    @property
+    def action(self) -> Action:
+        """The strictest thing that was done so far."""
+        return strictest(tuple(self._effective(finding.action) for finding in self.findings))
 
     def restored_json(self, arguments: str) -> str:
         """A tool call's arguments (JSON text) with masked values put back."""
