@@ -28,7 +28,7 @@ def body(text: str = "one two", **options) -> dict:
 
 
 def row(number: int, **changes) -> UsageRow:
-    values = dict.fromkeys(UsageRow.__dataclass_fields__)
+    values = dict.fromkeys(UsageRow._fields)
     counts = ("prompt_tokens", "completion_tokens", "cached_tokens", "nano_usd", "micro_krw", "saved_micro_krw")
     values |= dict.fromkeys(counts, 1) | {"tokens_estimated": False, "retries": 0, "e2e_s": 0.1, "status": 200}
     values |= {"id": f"{number:020d}", "at": 1e9, "day": utc_day(1e9), "key_id": "k", "api": "a", "model": "m"}

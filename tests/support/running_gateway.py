@@ -19,7 +19,7 @@ from inhouse.gateway.key_store import KeyStore
 from inhouse.gateway.keys import KeyTable
 from inhouse.gateway.ledger import Ledger
 from inhouse.gateway.limits import RateLimits
-from inhouse.gateway.logs import open_log
+from inhouse.gateway.logs import RequestLog, open_log
 from inhouse.gateway.metrics import Metrics
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.replica import Replica
@@ -75,6 +75,7 @@ async def serving(
             "prices": {},
             "metrics": Metrics(),
             "log": open_log("info", log),
+            "request_log": RequestLog("info", log),
             "limits": RateLimits(),
             "clock": clock,
             **parts,

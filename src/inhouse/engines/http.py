@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 import aiohttp
 import orjson
@@ -23,6 +24,7 @@ from inhouse.core.errors import (
     EngineUnavailable,
     UsageError,
 )
+from inhouse.engines.plain_http import BadAnswer, NotReachable, PlainHttp, Reply
 from inhouse.engines.refusal import refusal
 from inhouse.engines.streams import Incoming, malformed
 
@@ -58,6 +60,8 @@ class HttpClient:
         self._stream_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
         self._headers = {"Accept-Encoding": "identity", **(headers or {})}
         self._describe = describe
+        self._connect_s = connect_s
+        self._plain = self._plain_client()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -80,18 +84,40 @@ class HttpClient:
         A server that says nothing before it has begun to answer may have queued the request: as long as `busy`
         finds that it is at work, waiting for the answer's beginning is no stall.
         """
+        data = encode(body)
         with self._failures():
-            async with AsyncExitStack() as stack:
-                async with self._patience(busy):
-                    send = self._send("POST", path, body, self._stream_timeout)
-                    response = await stack.enter_async_context(send)
-                yield stack.enter_context(Incoming(response.content, self.stall_s))
+            async with self._patience(busy):
+                plain = self._plain
+                response: aiohttp.ClientResponse | Reply = (
+                    await plain.post(path, data)
+                    if plain is not None
+                    else await self._first_bytes("POST", path, data, self._stream_timeout)
+                )
+            try:
+                if response.status >= 400:
+                    raise self._describe(response.status, response.headers, await response.read())
+                with Incoming(response.content, self.stall_s) as incoming:
+                    yield incoming
+            finally:
+                # Reading to the end gave the connection back already; otherwise the server must see it close.
+                response.close()
 
     async def close(self) -> None:
         """Closes all connections. Idempotent; the client opens anew if it is used again."""
+        if self._plain is not None:
+            self._plain.close()
+            self._plain = self._plain_client()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _plain_client(self) -> PlainHttp | None:
+        """The quick client for streams, where there is neither encryption nor a proxy on the way."""
+        url = self.base_url
+        proxied = not is_loopback(url) and getproxies_environment()
+        if proxied or not url.startswith("http://") or "@" in url:
+            return None
+        return PlainHttp(url, self._headers, connect_s=self._connect_s, keep_s=_KEEPALIVE_S)
 
     @asynccontextmanager
     async def _patience(self, busy: Callable[[], Awaitable[bool]] | None) -> AsyncIterator[None]:
@@ -177,7 +203,7 @@ class HttpClient:
             yield
         except EngineError:
             raise
-        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError, NotReachable) as error:
             raise EngineUnavailable(
                 f"No server answers at {self.base_url}", why=_reason(error), do="Start it, or correct the address"
             ) from error
@@ -192,7 +218,7 @@ class HttpClient:
                 why=_reason(error),
                 do="Look at the server's log for why it ended",
             ) from error
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, BadAnswer) as error:
             raise EngineProtocolError(
                 f"{self.base_url} does not answer as an HTTP server should",
                 why=_reason(error),

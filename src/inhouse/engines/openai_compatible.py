@@ -108,11 +108,10 @@ class OpenAICompatibleEngine:
             for event in reader.end(at):
                 yield event
             # Reading up to the end lets the connection be used again; a server that keeps it open loses it.
-            try:
-                async with asyncio.timeout(_DRAIN_S):
-                    await content.read()
-            except TimeoutError:
-                pass
+            if not content.ended:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN_S):
+                        await content.read()
 
     async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
         """See `Engine.embed`."""

@@ -14,6 +14,7 @@ import aiohttp
 import orjson
 
 from inhouse.core.errors import EngineProtocolError
+from inhouse.engines.plain_http import Reply
 
 MAX_LINE_BYTES = 16 * 1024 * 1024  # a longer line is no event of any protocol we speak
 
@@ -21,7 +22,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024  # a longer line is no event of any protocol w
 class Incoming:
     """The bytes of a streamed answer. Waiting for more than `stall_s` for the next ones is a TimeoutError."""
 
-    def __init__(self, content: aiohttp.StreamReader, stall_s: float) -> None:
+    def __init__(self, content: aiohttp.StreamReader | Reply, stall_s: float) -> None:
         self._content = content
         self._stall_s = stall_s
         self._loop = asyncio.get_running_loop()
@@ -40,6 +41,11 @@ class Incoming:
         chunk = await self._content.readany()
         self._waiting_since = None
         return chunk
+
+    @property
+    def ended(self) -> bool:
+        """Whether all up to the end was read."""
+        return self._content.at_eof()
 
     async def read(self) -> bytes:
         """All up to the end."""

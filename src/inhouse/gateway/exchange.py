@@ -25,7 +25,18 @@ _WATCH_AFTER_S = 0.02
 class Exchange:
     """A request and the answer to it. `headers` are the request's, by lower-case name."""
 
-    __slots__ = ("_receive", "_send", "_timer", "_watch", "client_left", "headers", "request_id", "scope", "started")
+    __slots__ = (
+        "_body_late",
+        "_receive",
+        "_send",
+        "_timer",
+        "_watch",
+        "client_left",
+        "headers",
+        "request_id",
+        "scope",
+        "started",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self.scope = scope
@@ -33,6 +44,7 @@ class Exchange:
         self.request_id = request_id
         self.started = False
         self.client_left = False
+        self._body_late = False
         self._receive = receive
         self._send = send
         self._timer: asyncio.TimerHandle | None = None
@@ -53,24 +65,44 @@ class Exchange:
         announced = self.headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced) > limit_bytes:
             raise _too_large(limit_bytes)
+        # A timer that cancels the task: asyncio.timeout would cost more than all else here.
+        timer = asyncio.get_running_loop().call_later(timeout_s, self._give_up_body, _this_task())
+        try:
+            message = await self._receive()
+            if not message.get("more_body") and message["type"] == "http.request":
+                return self._within(limit_bytes, message.get("body", b""))
+            return await self._pieces(message, limit_bytes)
+        except asyncio.CancelledError:
+            if not self._body_late:
+                raise
+            _this_task().uncancel()
+            raise InvalidRequest(f"The body did not come within {timeout_s:g} s", do="Send it faster") from None
+        finally:
+            timer.cancel()
+
+    async def _pieces(self, message: ASGIMessage, limit_bytes: int) -> bytes:
+        """A body that comes in pieces, of which `message` is the first."""
         pieces: list[bytes] = []
         size = 0
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        self.client_left = True
-                        raise InvalidRequest("The client left before it had sent its request")
-                    piece = message.get("body", b"")
-                    size += len(piece)
-                    if size > limit_bytes:
-                        raise _too_large(limit_bytes)
-                    if not message.get("more_body"):
-                        return piece if not pieces else b"".join([*pieces, piece])
-                    pieces.append(piece)
-        except TimeoutError:
-            raise InvalidRequest(f"The body did not come within {timeout_s:g} s", do="Send it faster") from None
+        while message["type"] != "http.disconnect":
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > limit_bytes:
+                raise _too_large(limit_bytes)
+            if not message.get("more_body"):
+                return b"".join(pieces)
+            message = await self._receive()
+        self.client_left = True
+        raise InvalidRequest("The client left before it had sent its request")
+
+    def _within(self, limit_bytes: int, body: bytes) -> bytes:
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        return body
+
+    def _give_up_body(self, task: asyncio.Task[Any]) -> None:
+        self._body_late = True
+        task.cancel()
 
     async def respond(self, status: int, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
         """The whole answer."""
@@ -106,10 +138,8 @@ class Exchange:
 
     def cancel_when_client_leaves(self) -> None:
         """From now on (the body was read) the current task is cancelled when the client goes; `client_left` says so."""
-        task = asyncio.current_task()
-        assert task is not None
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_WATCH_AFTER_S, self._begin_watch, task, loop)
+        self._timer = loop.call_later(_WATCH_AFTER_S, self._begin_watch, _this_task(), loop)
 
     async def stop_watching(self) -> None:
         """Ends the watch of `cancel_when_client_leaves`."""
@@ -128,6 +158,12 @@ class Exchange:
             pass
         self.client_left = True
         task.cancel()
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 def _too_large(limit_bytes: int) -> RequestTooLarge:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from inhouse.gateway.base import Cache, Limits, Upstream
 from inhouse.gateway.keys import KeyTable
 from inhouse.gateway.ledger import Ledger
-from inhouse.gateway.logs import Log
+from inhouse.gateway.logs import Log, RequestLog
 from inhouse.gateway.metrics import Metrics
 from inhouse.gateway.prices import Price
 from inhouse.gateway.settings import GatewaySettings
@@ -36,6 +36,7 @@ class Gateway:
     prices: Mapping[str, Price]
     metrics: Metrics
     log: Log
+    request_log: RequestLog
     limits: Limits | None = None
     cache: Cache | None = None
     guard: Guard | None = None

@@ -20,7 +20,7 @@ from inhouse.core.errors import (
     ModelNotServed,
     StoreError,
 )
-from inhouse.engines.base import Event, Message, TextEvent, ToolCallEvent, UsageEvent
+from inhouse.engines.base import DoneEvent, Event, Message, TextEvent, ToolCallEvent, UsageEvent
 from inhouse.gateway.account import Account, estimate_tokens
 from inhouse.gateway.answering import deadline_s, guarded
 from inhouse.gateway.answering import events as answer_events
@@ -140,13 +140,16 @@ async def _stream(
     async with aclosing(answer_events(gateway, exchange, account, call.request)) as pieces:
         async for event in pieces:
             account.got.add(event)
-            piece = _piece(form, event)
-            if not piece:
+            if type(event) in (UsageEvent, DoneEvent):
                 continue
+            opening = b""
             if not exchange.started:
                 form.model = _model(account)
+                opening = form.begin()
                 await exchange.begin(form.content_type, _headers(account, headers))
-                piece = form.begin() + piece
+            piece = opening + _piece(form, event)
+            if not piece:
+                continue
             await exchange.write(piece)
     answer = account.got.answer()
     if not exchange.started:

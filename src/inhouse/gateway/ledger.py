@@ -11,12 +11,10 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import chain
-from operator import attrgetter
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from inhouse.core.errors import StoreError
 from inhouse.gateway.wal_sync import WalSync
@@ -26,9 +24,8 @@ MAX_BATCH = 256
 Sync = Literal["process", "disk"]
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRow:
-    """One request as it is billed. The fields are the columns of the table `usage`, in this order.
+class UsageRow(NamedTuple):
+    """One request as it is billed. The fields are the columns of the table `usage`.
 
     `at` is when it came (seconds since 1970), `day` the same as a UTC date. Durations are in seconds.
     Where the engine did not say how many tokens there were (a client that left, an error), they are
@@ -63,8 +60,7 @@ class UsageRow:
     retries: int
 
 
-_COLUMNS = tuple(field.name for field in fields(UsageRow))
-_values = attrgetter(*_COLUMNS)
+_COLUMNS = UsageRow._fields
 _Waiting = tuple[UsageRow, "asyncio.Future[None] | None"]
 _DAY_KEYS = ("day", "key_id", "team", "model")
 _DAY_SUMS = (
@@ -185,7 +181,7 @@ class Ledger:
         cursor = self._connection.cursor()
         if self._database.sqlite:
             cursor.execute("BEGIN IMMEDIATE")
-        cursor.execute(_insert_rows(len(rows), mark), list(chain.from_iterable(map(_values, rows))))
+        cursor.execute(_insert_rows(len(rows), mark), list(chain.from_iterable(rows)))
         for sums in _by_day(rows):
             cursor.execute(_add_to_day(mark), sums)
         cursor.execute("COMMIT") if self._database.sqlite else self._connection.commit()

@@ -20,6 +20,7 @@ from inhouse.gateway.http_errors import error_code, error_status
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 _DONE = b"data: [DONE]\n\n"
+_AFTER_TEXT = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class ChatAnswer:
@@ -36,30 +37,21 @@ class ChatAnswer:
         self._created = created
         self._calls = 0
         self.model = model
-
-    @property
-    def model(self) -> str:
-        """The model that answers; set anew where another one took over."""
-        return self._model
-
-    @model.setter
-    def model(self, model: str) -> None:
-        self._model = model
-        head = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": model}
-        # With the usage at the end, OpenAI's other chunks say that theirs is null.
-        self._head = b"data: " + orjson.dumps(head)[:-1] + (b',"usage":null' if self._usage else b"")
-        self._before_text = self._head + b',"choices":[{"index":0,"delta":{"content":'
-        self._after_text = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+        self._head = b""
 
     def begin(self) -> bytes:
         """What opens a stream."""
+        head = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self.model}
+        # With the usage at the end, OpenAI's other chunks say that theirs is null.
+        self._head = b"data: " + orjson.dumps(head)[:-1] + (b',"usage":null' if self._usage else b"")
+        self._before_text = self._head + b',"choices":[{"index":0,"delta":{"content":'
         return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def text(self, event: TextEvent) -> bytes:
         """A piece of the text."""
         if self._logprobs and event.logprobs:
             return self._chunk({"content": event.text}, logprobs=event.logprobs)
-        return b"%b%b%b" % (self._before_text, orjson.dumps(event.text), self._after_text)
+        return b"%b%b%b" % (self._before_text, orjson.dumps(event.text), _AFTER_TEXT)
 
     def call(self, event: ToolCallEvent) -> bytes:
         """A tool call."""
@@ -88,7 +80,7 @@ class ChatAnswer:
                 "id": self._id,
                 "object": "chat.completion",
                 "created": self._created,
-                "model": self._model,
+                "model": self.model,
                 "choices": [choice],
                 "usage": _usage(answer),
                 "system_fingerprint": None,
