@@ -75,7 +75,7 @@ class Upstream(Protocol):
         ...
 
     async def health(self) -> Health:
-        """Well where every model has a replica that answers."""
+        """Well where any model can be asked now; `detail` names those that cannot."""
         ...
 
     async def start(self) -> None:

@@ -144,9 +144,13 @@ class Router:
         )
 
     async def health(self) -> Health:
-        """Well where every model has a replica that takes requests now, or loads it when the first one comes."""
+        """Well where any model can be asked now; `detail` names those that cannot.
+
+        One model that is down must not take the others out of service.
+        """
         wanting = [pool.model for pool in self._pools.values() if not pool.ready]
-        return Health(not wanting, detail=f"not ready: {', '.join(wanting)}" if wanting else "")
+        detail = f"not ready: {', '.join(wanting)}" if wanting else ""
+        return Health(len(wanting) < len(self._pools), detail=detail)
 
     def status(self) -> tuple[PoolStatus, ...]:
         """How each model's service stands now."""

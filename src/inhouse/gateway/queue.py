@@ -79,7 +79,8 @@ def full(waiting: int, expected_s: float | None) -> QueueFull:
         "The model is overloaded",
         why=f"{waiting} requests wait for it already",
         do="Try again later",
-        retry_after_s=max(1.0, expected_s or 1.0),
+        # By then half of what waits now is done; no client heeds more than a minute.
+        retry_after_s=min(max(1.0, (expected_s or 1.0) / 2), 60.0),
     )
 
 

@@ -380,6 +380,15 @@ async def test_a_server_that_hangs_does_not_keep_the_list_of_models_waiting():
             assert time.perf_counter() - begin < 4.5
 
 
+async def test_one_model_that_is_down_does_not_take_the_others_out_of_service():
+    async with switchable("a", mode="ill") as a, switchable("b") as b:
+        async with running(Router({"down": Offer((replica(a),)), "up": Offer((replica(b),))}, check_s=0.05)) as router:
+            await until(lambda: condition(router, "a") is Condition.DOWN)
+            health = await router.health()
+            assert health.ok
+            assert health.detail == "not ready: down"
+
+
 async def test_prometheus_reads_queues_and_replicas():
     async with switchable("a", token_s=0.1) as a, switchable("b", mode="ill") as b:
         offer = Offer((replica(a, slots=1), replica(b)))
