@@ -382,7 +382,8 @@ async def test_a_server_that_hangs_does_not_keep_the_list_of_models_waiting():
 
 async def test_one_model_that_is_down_does_not_take_the_others_out_of_service():
     async with switchable("a", mode="ill") as a, switchable("b") as b:
-        async with running(Router({"down": Offer((replica(a),)), "up": Offer((replica(b),))}, check_s=0.05)) as router:
+        router = Router({"down": Offer((replica(a),)), "up": Offer((replica(b),))}, check_s=0.05)
+        async with running(router):
             await until(lambda: condition(router, "a") is Condition.DOWN)
             health = await router.health()
             assert health.ok
