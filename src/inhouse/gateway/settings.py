@@ -53,7 +53,6 @@ class GatewaySettings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on. Any but the loopback interface's needs a key to have been made."""
     port: int = Field(default=8000, ge=0, le=65535)
-    workers: int = Field(default=1, ge=1, le=256)
     models: list[ModelSettings] = []
     """What is served; empty: the engine and the model of the program's own settings."""
     prices: Path | None = None
@@ -85,8 +84,6 @@ class GatewaySettings(BaseSettings):
     deadline_s: float | None = Field(default=None, gt=0)
     """A request that cannot be started within so long is refused; its X-Deadline-Seconds goes before this."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    otlp_endpoint: str = ""
-    """Where traces go (OTLP over HTTP), e.g. http://127.0.0.1:4318; empty: nowhere."""
 
     @classmethod
     def settings_customise_sources(
