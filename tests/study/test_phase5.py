@@ -102,9 +102,12 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-async def test_it_ends_with_who_started_it_however_that_ends(tiny_model, how):
+async def test_it_ends_with_who_started_it_however_that_ends(tiny_model, tmp_path, how):
     starter = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", STARTS_AND_WAITS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ
+        *(sys.executable, "-c", STARTS_AND_WAITS),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # what a kill leaves behind is pytest's to remove
     )
     pid = int(await asyncio.wait_for(starter.stdout.readline(), 60))
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
