@@ -121,7 +121,9 @@ async def _from_cache_or_upstream(
             if kept is not None:
                 kept.add(event)
             yield event
-    if cache is not None and key is not None and kept is not None and kept.done is not None:
+    # What another model stood in with is no answer of the one that was asked.
+    own = account.route.model == request.model
+    if own and cache is not None and key is not None and kept is not None and kept.done is not None:
         await cache.put(key, kept.answer())
 
 

@@ -77,7 +77,8 @@ class Member:
         self._loading: asyncio.Task[None] | None = None
         self._loading_since = 0.0
         self._look = asyncio.Event()
-        self._silent: set[asyncio.Timeout] = set()  # requests that wait for their first event
+        self._silent: set[asyncio.Task[object]] = set()  # requests that wait for their first event
+        self._cut: set[asyncio.Task[object]] = set()  # of those, the ones that were told to look elsewhere
 
     @property
     def condition(self) -> Condition:
@@ -117,24 +118,25 @@ class Member:
             EngineError: nothing has come; the same request may be sent elsewhere.
         """
         events = cast("AsyncGenerator[Event, None]", self.replica.engine.chat(request))
+        task = cast("asyncio.Task[object]", asyncio.current_task())
         self.running += 1
+        self._silent.add(task)
         try:
-            # Ends early when the replica is found to be down: what has brought nothing yet can go elsewhere.
-            async with asyncio.timeout(None) as patience:
-                self._silent.add(patience)
-                try:
-                    return await anext(events), events
-                finally:
-                    self._silent.discard(patience)
+            return await anext(events), events
         except StopAsyncIteration:
             self.running -= 1
             raise EngineCrashed(f"{self.replica.name} ended its answer before it began") from None
-        except TimeoutError:
+        except asyncio.CancelledError:
             self.running -= 1
+            if task not in self._cut or task.uncancel():
+                raise  # the caller left
             raise EngineUnavailable(f"{self.replica.name} went down", why=self.detail) from None
         except BaseException:
             self.running -= 1
             raise
+        finally:
+            self._silent.discard(task)
+            self._cut.discard(task)
 
     def ended(self, error: EngineError | None, *, complete: bool = True) -> None:
         """A request that `begin` sent has ended: with an error, or well (`complete`), or its caller left."""
@@ -212,8 +214,10 @@ class Member:
             return
         self._healthy, self._warm, self.detail = healthy, warm, detail
         if not healthy:
-            for patience in self._silent:
-                patience.reschedule(0)
+            # What has brought nothing yet can go elsewhere.
+            for task in self._silent - self._cut:
+                self._cut.add(task)
+                task.cancel()
         if self.condition is not before:
             self._changed()
 

@@ -113,6 +113,21 @@ async def test_one_keys_answers_are_not_anothers(start):
             assert "x-cache" not in (await ask(who, temperature=0)).headers
 
 
+async def test_what_another_model_stood_in_with_is_not_kept(start):
+    async with switchable("a", mode="fail") as a, switchable("b") as b:
+        offers = {
+            "parrot": Offer((Replica("a", OpenAICompatibleEngine(a.url), "m", 2),), fallback="spare"),
+            "spare": Offer((Replica("b", OpenAICompatibleEngine(b.url), "m", 2),)),
+        }
+        running = await start(upstream=Router(offers), cache=AnswerCache(MemoryStore()))
+        async with client(running) as who:
+            for _ in range(2):
+                answer = await ask(who, temperature=0)
+                assert "x-cache" not in answer.headers
+                assert answer.parse().model == "spare"
+        assert len(b.requests) == 2
+
+
 # --- limits ---------------------------------------------------------------------------------------------
 
 
