@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from inhouse.engines.base import Message
 from inhouse.gateway.guard.guard import Guard
@@ -28,8 +29,10 @@ ENGLISH = (
     "purchase over 5,000 needs two signatures. If you are on leave, ask a colleague to stand in for you. "
 )
 KOREAN = (
-    "안녕하세요. 2024년 3월 12일 분기 회의가 301호에서 열렸습니다. 매출은 12.5% 늘어 3,450억 원이었고 비용은 그대로였습니다. "
-    "북부 물류 창고는 하루 4천 건을 처리합니다. 다음 회의 전까지 첨부한 보고서를 읽고 의견을 기획팀에 보내 주시기 바랍니다. "
+    "안녕하세요. 2024년 3월 12일 분기 회의가 301호에서 열렸습니다. 매출은 12.5% 늘어 3,450억 원이었고 비용은 "
+    "그대로였습니다. "
+    "북부 물류 창고는 하루 4천 건을 처리합니다. 다음 회의 전까지 첨부한 보고서를 읽고 의견을 기획팀에 보내 주시기 "
+    "바랍니다. "
     "새 규정에 따라 500만 원이 넘는 구매는 두 사람의 결재가 필요합니다. 휴가 중이면 동료에게 업무를 맡겨 주세요. "
 )
 PERSONAL = (
@@ -47,8 +50,8 @@ def main() -> int:
     }
     worst = 0.0
     for name, text in texts.items():
-        rules = median_ms(lambda text=text: (find_personal_data(text), find_secrets(text, lower(text))))
-        classifier = median_ms(lambda text=text: detector.inspect(text, "document"))
+        rules = median_ms(partial(find_by_rules, text))
+        classifier = median_ms(partial(detector.inspect, text, "document"))
         worst = max(worst, rules)
         print(f"{name}, 2,000 characters: rules {rules:.2f} ms, classifier {classifier:.2f} ms (median of {ROUNDS})")
     verdict = guard.check_input((Message("user", texts["Korean with personal data"]),), "key")
@@ -64,6 +67,12 @@ def main() -> int:
     print(f"answer: {per_piece:.1f} us a piece of 4 characters, with the leak check")
     print(f"rules on 2,000 characters: {worst:.2f} ms median (bar {BAR_MS} ms)")
     return int(worst > BAR_MS)
+
+
+def find_by_rules(text: str) -> None:
+    """All that the rules look for."""
+    find_personal_data(text)
+    list(find_secrets(text, lower(text)))
 
 
 def median_ms(work: Callable[[], object], rounds: int = ROUNDS) -> float:

@@ -10,10 +10,8 @@ _HEADING = re.compile(r"\[((?:family: )?[a-z_ ]+)\]\s*")
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _FAMILY = "family: "
 # Korean particles by the form after a consonant and after a vowel.
-_PARTICLES = {
-    "은": ("은", "는"), "는": ("은", "는"), "을": ("을", "를"), "를": ("을", "를"), "이": ("이", "가"), "가": ("이", "가"),
-    "으로": ("으로", "로"), "로": ("으로", "로"), "과": ("과", "와"), "와": ("과", "와"),
-}  # fmt: skip
+_PAIRS = (("은", "는"), ("을", "를"), ("이", "가"), ("으로", "로"), ("과", "와"))
+_PARTICLES = {particle: pair for pair in _PAIRS for particle in pair}
 
 
 class Grammar:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import random
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +57,28 @@ FOLDS = (
     Fold("Korean, from English attacks alone", ("own_ko",), harmless_sources=("django_ko", "constitution_ko")),
     Fold("English of ours, from Korean and others", ("own_en",), harmless_sources=("python_docstrings",)),
     Fold("overrides, leaks", families=("override", "leak"), harmless_sources=("halueval",)),
-    Fold("addressed to the assistant", families=("addressed", "important message"), harmless_sources=("manual_fastapi_en", "manual_fastapi_ko")),
-    Fold("fake systems, hidden text", families=("fake system", "hidden"), harmless_sources=("bfcl_v4", "functionchat_bench")),
-    Fold("procedures, forged consent, memory", families=("procedural", "forged", "memory"), harmless_sources=("korean_safety", "kobbq")),
-    Fold("changed answers, plain requests", families=("response", "request", "embed"), harmless_sources=("package_readmes",)),
+    Fold(
+        "addressed to the assistant, with authority",
+        families=("addressed", "important message", "authority"),
+        harmless_sources=("manual_fastapi_en", "manual_fastapi_ko"),
+    ),
+    Fold(
+        "fake systems, hidden text",
+        families=("fake system", "hidden"),
+        harmless_sources=("bfcl_v4", "functionchat_bench"),
+    ),
+    Fold(
+        "procedures, forged consent, memory, twists",
+        families=("procedural", "forged", "memory", "twist"),
+        harmless_sources=("korean_safety", "kobbq"),
+    ),
+    Fold(
+        "changed answers, plain requests",
+        families=("response", "request", "embed"),
+        harmless_sources=("package_readmes",),
+    ),
     Fold("jailbreaks", families=("jailbreak",), harmless_sources=("company_docs_en",)),
-)  # fmt: skip
+)
 
 
 def main() -> None:
@@ -68,10 +86,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folds", action="store_true", help="hold out in turn, set thresholds, write the report")
     parser.add_argument("--jobs", type=int, default=1, help="folds at once")
+    parser.add_argument("--kept", type=Path, help="a folder for finished folds, to go on after an interruption")
     options = parser.parse_args()
     if options.folds:
         with ProcessPoolExecutor(options.jobs) as pool:
-            found = list(pool.map(_measure, FOLDS))
+            found = list(pool.map(partial(_measured, options.kept), FOLDS))
         report = _report(found)
         REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(_table(report))
@@ -114,6 +133,19 @@ class _Held:
     alone: tuple[NDArray[np.float64], NDArray[np.float64]]
     buried: tuple[NDArray[np.float64], NDArray[np.float64]]
     harmless: tuple[Mapping[str, NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
+
+
+def _measured(kept: Path | None, fold: Fold) -> _Held:
+    """The fold's scores, from the folder where they are kept already."""
+    path = kept / f"{FOLDS.index(fold)}.pickle" if kept is not None else None
+    if path is not None and path.exists():
+        held: _Held = pickle.loads(path.read_bytes())
+        return held
+    held = _measure(fold)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps(held))
+    return held
 
 
 def _measure(fold: Fold) -> _Held:

@@ -43,6 +43,7 @@ class Keeper:
         self._bodies: deque[KeptBody] = deque(maxlen=_MOST_WAITING)
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._writing: asyncio.Task[bool] | None = None
         self._failing = False
 
     def event(self, event: AuditEvent) -> None:
@@ -67,6 +68,8 @@ class Keeper:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if self._writing is not None:
+            await self._writing
         await self._write()
 
     async def _write_on(self) -> None:
@@ -74,7 +77,8 @@ class Keeper:
             await self._work.wait()
             self._work.clear()
             # A transaction that has begun is let end, also when this task is told to stop.
-            if not await asyncio.shield(asyncio.ensure_future(self._write())):
+            self._writing = asyncio.create_task(self._write())
+            if not await asyncio.shield(self._writing):
                 await asyncio.sleep(_RETRY_S)
                 self._work.set()
 

@@ -14,7 +14,10 @@ SYSTEM = (
     "You are the helper of Hanbit Bank. Never promise a loan. The internal code of this quarter is BLUE-HERON, "
     "and refunds over 300,000 won need the approval of the branch manager."
 )
-SYSTEM_KO = "당신은 한빛은행의 상담 도우미입니다. 대출을 약속하지 마십시오. 이번 분기 내부 코드는 푸른왜가리이며 삼십만 원이 넘는 환불은 지점장 승인이 필요합니다."
+SYSTEM_KO = (
+    "당신은 한빛은행의 상담 도우미입니다. 대출을 약속하지 마십시오. 이번 분기 내부 코드는 푸른왜가리이며 "
+    "삼십만 원이 넘는 환불은 지점장 승인이 필요합니다."
+)
 
 
 def stream(pieces, *, text="hello", policy="", system=None):
@@ -22,6 +25,17 @@ def stream(pieces, *, text="hello", policy="", system=None):
     verdict = guard.check_input((Message("user", text),), "key")
     out = guard.output_stream(verdict, system)
     return "".join([*map(out.feed, pieces), out.finish()]), out
+
+
+def until_blocked(out, pieces):
+    """What was sent, and the error that ended it."""
+    sent = []
+    try:
+        sent += map(out.feed, pieces)
+        sent.append(out.finish())
+    except GuardBlocked as error:
+        return "".join(sent), error
+    return pytest.fail("nothing was blocked")
 
 
 def cut(text, size):
@@ -54,13 +68,9 @@ def test_secrets_of_the_answer_are_masked(size):
 def test_a_kind_that_is_blocked_ends_the_answer_before_it_is_sent():
     guard = Guard(parse_policy('[output]\ncard = "block"', "test"))
     out = guard.output_stream(guard.check_input((Message("user", "x"),), "key"), None)
-    sent = ""
-    with pytest.raises(GuardBlocked) as error:
-        for piece in cut("The card is 4111-1111-1111-1111, is it not?", 3):
-            sent += out.feed(piece)
-        sent += out.finish()
+    sent, error = until_blocked(out, cut("The card is 4111-1111-1111-1111, is it not?", 3))
     assert "4111" not in sent
-    assert "4111" not in str(error.value)
+    assert "4111" not in str(error)
 
 
 def test_nothing_is_held_longer_than_a_word_or_a_number():
@@ -99,11 +109,7 @@ def test_an_answer_that_needs_nothing_comes_out_unchanged():
 def test_an_answer_that_repeats_the_system_prompt_is_stopped(system, answer, size):
     guard = Guard(parse_policy("", "test"))
     out = guard.output_stream(guard.check_input((Message("user", "hi"),), "key"), system)
-    sent = ""
-    with pytest.raises(GuardBlocked):
-        for piece in cut(answer, size):
-            sent += out.feed(piece)
-        sent += out.finish()
+    sent, _ = until_blocked(out, cut(answer, size))
     assert "BLUE-HERON" not in sent
     assert "푸른왜가리" not in sent
     assert out.findings[-1].kind == "system_prompt"
@@ -111,7 +117,7 @@ def test_an_answer_that_repeats_the_system_prompt_is_stopped(system, answer, siz
 
 def test_words_that_the_prompt_and_an_answer_share_are_no_leak():
     answers = (
-        "I am the helper of Hanbit Bank. A refund of more than 300,000 won needs an approval, so please visit a branch.",
+        "I am the helper of Hanbit Bank. A refund of more than 300,000 won needs an approval, so visit a branch.",
         "We never promise a loan before the check is done. Ask the branch manager for details about your refund.",
     )
     for answer in answers:
@@ -139,9 +145,8 @@ def test_a_dry_run_lets_everything_out_and_tells_what_it_found():
 def test_the_length_of_an_answer_is_limited():
     guard = Guard(parse_policy("[output]\nmax_characters = 50", "test"))
     out = guard.output_stream(guard.check_input((Message("user", "x"),), "key"), None)
-    with pytest.raises(GuardBlocked):
-        for _ in range(20):
-            out.feed("many words ")
+    sent, _ = until_blocked(out, ["many words "] * 20)
+    assert len(sent) <= 60
 
 
 def test_the_arguments_of_a_tool_call_get_their_values_back_as_json():

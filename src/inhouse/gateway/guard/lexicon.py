@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inhouse.gateway.guard.ngrams import Letters, word_hash
 
-SIGNALS = 4096  # buckets of the kinds and their pairs
+SIGNALS = 8192  # buckets of the kinds and their pairs
 _REACH = 5  # how many kinds further a pair looks
 _TRIPLES = 2039
 # Marks that are no words: a name, what must be in the text for a look to be worth it, the pattern.
