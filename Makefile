@@ -18,7 +18,7 @@ study: install  ## Set everything up, pull a model, measure it, write report.htm
 
 test: install  ## Set everything up and run the tests (ARGS="-k store")
 	$(BIN)/inhouse models pull smollm2:135m
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 install: $(STAMP)  ## Make the virtual environment with all that study and test need
 

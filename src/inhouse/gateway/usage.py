@@ -74,7 +74,8 @@ def sum_usage(
         query = query.where(table.day <= until)
     with database.read() as connection:
         rows = [row for row in connection.execute(query).mappings() if row["requests"] is not None]
-        names = {row.id: row.name for row in connection.execute(select(api_keys.c.id, api_keys.c.name))} if "key" in by else {}
+        named = select(api_keys.c.id, api_keys.c.name)
+        names = {row.id: row.name for row in connection.execute(named)} if "key" in by else {}
     return [
         UsageSum(
             group={name: _shown(name, row[f"by_{name}"], names) for name in by},
