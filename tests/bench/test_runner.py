@@ -79,7 +79,7 @@ async def test_an_open_loop_sends_on_schedule_whatever_is_unanswered(store: Stor
     assert gaps == pytest.approx([0.02] * 5)
     # The last one waited for all before it, and that is the server's time, not the client's.
     assert samples[-1].e2e_from_intended_s > 1.5
-    assert max(s.client_wait_s for s in samples) < 0.1
+    assert samples[-1].client_wait_s < samples[-1].e2e_from_intended_s / 2
 
 
 async def test_a_duration_ends_the_sending_and_waits_for_the_answers(store: Store) -> None:
