@@ -1,7 +1,7 @@
 """Writes GGUF files of made-up Llama models, all matrices of one tensor type: what a kernel costs, without any model.
 
-The weights mean nothing (every byte is 0x11, which is a small finite number in every type); the time that
-llama.cpp needs to multiply with them does not depend on their values.
+The weights mean nothing. Their scales vary from block to block as a real model's do, for that costs time: llama.cpp
+turns each half-precision scale into a float by looking it up in a table of 256 KiB.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from inhouse.models.ggml import TENSOR_TYPES, tensor_bytes
 
+# Half-precision numbers at the beginning of each block, where the type has them there.
+_SCALES = {"Q4_0": 1, "Q4_1": 2, "Q5_0": 1, "Q5_1": 2, "Q8_0": 1, "Q4_K": 2, "Q5_K": 2, "IQ4_NL": 1}
 _TYPE_IDS = {kind.name: number for number, kind in TENSOR_TYPES.items()}
 
 
@@ -71,9 +75,25 @@ def write_model(
     with path.open("wb") as file:
         file.write(header)
         for size, type_name in sizes:
-            data = struct.pack("<f", 1.0) * (size // 4) if type_name == "F32" else b"\x11" * size
+            data = struct.pack("<f", 1.0) * (size // 4) if type_name == "F32" else _weights(type_name, size)
             file.write(data + b"\0" * (-size % 32))
     return total
+
+
+def _weights(type_name: str, size: int) -> bytes:
+    """Blocks with random values, and scales of the size that trained weights have."""
+    block_bytes = TENSOR_TYPES[_TYPE_IDS[type_name]].block_bytes
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 256, size=(size // block_bytes, block_bytes), dtype=np.uint8)
+    scales = random.normal(0.005, 0.0015, size=(len(blocks), 2)).astype(np.float16).view(np.uint8)
+    if type_name == "Q6_K":
+        blocks[:, -2:] = scales[:, :2]
+    elif type_name in _SCALES:
+        width = 2 * _SCALES[type_name]
+        blocks[:, :width] = scales[:, :width]
+    else:
+        blocks[:] = 0x11  # a small finite number in every other type
+    return blocks.tobytes()
 
 
 def _text(text: str) -> bytes:

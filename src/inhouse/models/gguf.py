@@ -61,6 +61,8 @@ class GgufInfo:
     embedding_bytes: int
     output_bytes: int
     decode_bytes: int
+    decode_rows: int
+    """Rows of all matrices that are multiplied with for a token (the used experts' only)."""
     embedding_type: str
     bytes_by_type: Mapping[str, int] = field(default_factory=dict)
     """Bytes of everything but the embedding table by ggml type, the largest first."""
@@ -225,9 +227,9 @@ def _describe(path: Path, size: int, metadata: Mapping[str, Any], tensors: list[
     all_kv_heads = sum(per_layer) if isinstance(per_layer, list) else layers * kv_heads
     experts, experts_used = number("expert_count", 0), number("expert_used_count", 0)
 
-    parameters = total = embedding_bytes = output_bytes = expert_bytes = 0
+    parameters = total = embedding_bytes = output_bytes = expert_bytes = rows = expert_rows = 0
     by_type: Counter[str] = Counter()
-    vocab, embedding_type = 0, ""
+    vocab, embedding_rows, embedding_type = 0, 0, ""
     for tensor in tensors:
         if tensor.type not in TENSOR_TYPES:
             raise _corrupt(path, f"tensor {tensor.name[:80]!r} has the type {tensor.type}, unknown to this reader")
@@ -238,19 +240,25 @@ def _describe(path: Path, size: int, metadata: Mapping[str, Any], tensors: list[
             raise _corrupt(path, f"tensor {tensor.name[:80]!r} is no whole number of blocks")
         if data_start + tensor.offset + nbytes > size:
             raise _corrupt(path, f"it ends before the data of tensor {tensor.name[:80]!r}")
+        matrix_rows = tensor.elements // tensor.shape[0] if len(tensor.shape) > 1 and tensor.shape[0] else 0
         parameters += tensor.elements
         total += nbytes
         if tensor.name == _EMBEDDING:
             embedding_bytes = nbytes
             vocab = tensor.shape[-1] if tensor.shape else 0
             embedding_type = TENSOR_TYPES[tensor.type].name
+            embedding_rows = matrix_rows
         else:
             output_bytes += nbytes if tensor.name == _OUTPUT else 0
-            expert_bytes += nbytes if "_exps." in tensor.name else 0
+            rows += matrix_rows
+            if "_exps." in tensor.name:
+                expert_bytes += nbytes
+                expert_rows += matrix_rows
             by_type[TENSOR_TYPES[tensor.type].name] += nbytes
     if not tensors or not embedding_bytes:
         raise _corrupt(path, "it holds no token embedding, so it is no language model")
-    idle_experts = expert_bytes * (experts - experts_used) // experts if 0 < experts_used <= experts else 0
+    idle, of = (experts - experts_used, experts) if 0 < experts_used <= experts else (0, 1)
+    tied = not output_bytes
     return GgufInfo(
         architecture=architecture,
         layers=layers,
@@ -268,7 +276,8 @@ def _describe(path: Path, size: int, metadata: Mapping[str, Any], tensors: list[
         tensor_bytes=total,
         embedding_bytes=embedding_bytes,
         output_bytes=output_bytes,
-        decode_bytes=sum(by_type.values()) + (0 if output_bytes else embedding_bytes) - idle_experts,
+        decode_bytes=sum(by_type.values()) + embedding_bytes * tied - expert_bytes * idle // of,
+        decode_rows=rows + embedding_rows * tied - expert_rows * idle // of,
         embedding_type=embedding_type,
         bytes_by_type=dict(by_type.most_common()),
         tensors=len(tensors),

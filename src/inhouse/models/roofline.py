@@ -8,29 +8,35 @@ neither is reached. Points measured on the machine replace what is assumed about
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inhouse.core.environment import usable_cores
 from inhouse.models.gguf import GgufInfo
 
-# Share of a measured read bandwidth that llama.cpp's matrix kernels reach where memory is the limit. Published
-# decode speeds of 4-bit 7B models lie at 60 to 80 % of bandwidth over size (i5-6500 75 %, 5700G 73 %, P40 62 %).
+# Share of a read bandwidth that llama.cpp's matrix kernels reach where memory is the limit. Published decode
+# speeds of 4-bit 7B models lie at 60 to 80 % of bandwidth over size (i5-6500 75 %, Ryzen 5700G 75 %, P40 63 %).
 EFFICIENCY = 0.75
-# Seconds that one core needs for each byte of a tensor type, in units of 1e-12: llama.cpp's AVX2 kernels on a
-# 2.6 GHz Zen 4 core, by benchmarks/kernel_cost.py from made-up models of one type each.
+# What one core needs, in seconds: for each byte of a tensor type, and for each row of a matrix on top. From
+# made-up models of one type and two widths each (benchmarks/kernel_cost.py), on one 2.6 GHz Zen 4 core with
+# llama.cpp's AVX2 kernels. Types that were not measured stand with their nearest relative.
 KERNEL_COST = {
-    "F32": 40e-12, "F16": 45e-12, "BF16": 45e-12,
-    "Q4_0": 70e-12, "Q4_1": 78e-12, "Q5_0": 96e-12, "Q5_1": 96e-12, "Q8_0": 50e-12,
-    "Q2_K": 100e-12, "Q3_K": 100e-12, "Q4_K": 62e-12, "Q5_K": 70e-12, "Q6_K": 60e-12,
-    "IQ4_NL": 70e-12, "IQ4_XS": 80e-12, "MXFP4": 70e-12,
+    "F32": 40e-12, "F16": 40e-12, "BF16": 40e-12, "Q8_0": 62e-12,
+    "Q4_0": 60e-12, "Q4_1": 79e-12, "Q5_0": 98e-12, "Q5_1": 98e-12, "IQ4_NL": 60e-12, "MXFP4": 60e-12,
+    "Q2_K": 50e-12, "Q3_K": 60e-12, "Q4_K": 48e-12, "Q5_K": 72e-12, "Q6_K": 48e-12, "IQ4_XS": 60e-12,
 }  # fmt: skip
-_OTHER_COST = 100e-12
-# Beside the matrices: each layer's small operations with their thread barriers, and sampling over the vocabulary.
-LAYER_S = 40e-6
+_OTHER_COST = 80e-12
+ROW_COST = 9e-9
+# n cores do the work of n^0.8: two threads here 1.7 times that of one, a 5700G's six 1.37 times that of four.
+_SCALING = 0.8
+# Beside the matrices: each layer's small operations, the barriers between the threads in it (or the launches of
+# kernels on a GPU), and sampling over the vocabulary.
+LAYER_S = 10e-6
+BARRIERS_S = 40e-6
 TOKEN_S = 5e-9
-# How sharply one roof takes over from the other: times add as (a^3 + b^3)^(1/3).
-_SHARPNESS = 3.0
+# How sharply one roof takes over from the other: times add as (a^6 + b^6)^(1/6).
+_SHARPNESS = 6.0
 # Half-widths of the interval: from published efficiencies alone, and with points of this machine.
 _UNCALIBRATED = 0.30
 _CALIBRATED = 0.15
@@ -84,21 +90,23 @@ def token_time_s(
         bandwidth_bytes_s: Measured read bandwidth, or a GPU's documented one.
         cores: Cores that compute; None: this machine's; 0: a GPU, whose arithmetic is no limit.
         context_tokens: Tokens in the KV cache, all of which are read.
-        kernel_scale: How many times slower than KERNEL_COST one core is.
+        kernel_scale: How many times slower a core is than the one that the costs were measured on.
     """
     cores = usable_cores() if cores is None else cores
-    memory = 1 / (EFFICIENCY * bandwidth_bytes_s)
-    sizes = dict(info.bytes_by_type)
+    cache_bytes = info.kv_values * 2 * context_tokens
+    memory_s = (info.decode_bytes + cache_bytes) / (EFFICIENCY * bandwidth_bytes_s)
+    small_s = info.layers * (LAYER_S + (BARRIERS_S if cores != 1 else 0.0)) + info.vocab * TOKEN_S
+    if not cores:
+        return memory_s + small_s
+    sizes = Counter(info.bytes_by_type)
     if info.tied:
-        sizes[info.embedding_type] = sizes.get(info.embedding_type, 0) + info.embedding_bytes
+        sizes[info.embedding_type] += info.embedding_bytes
+    weights_s = sum(size * KERNEL_COST.get(kind, _OTHER_COST) for kind, size in sizes.items())
     # Of a mixture of experts only those in use are read: all types alike, as the experts hold nearly everything.
-    used = info.decode_bytes / max(1, sum(sizes.values()))
-    sizes["F16"] = sizes.get("F16", 0) + int(info.kv_values * 2 * context_tokens / used)
-    total = 0.0
-    for kind, size in sizes.items():
-        compute = KERNEL_COST.get(kind, _OTHER_COST) * kernel_scale / cores if cores else 0.0
-        total += size * used * (memory**_SHARPNESS + compute**_SHARPNESS) ** (1 / _SHARPNESS)
-    return total + info.layers * LAYER_S + info.vocab * TOKEN_S
+    weights_s *= info.decode_bytes / max(1, sizes.total())
+    cache_s = cache_bytes * KERNEL_COST["F16"]
+    compute_s = kernel_scale * (weights_s + info.decode_rows * ROW_COST + cache_s) / cores**_SCALING
+    return float((memory_s**_SHARPNESS + compute_s**_SHARPNESS) ** (1 / _SHARPNESS)) + small_s
 
 
 def fit_roofline(points: Sequence[DecodePoint]) -> Roofline:
