@@ -14,7 +14,6 @@ import pytest
 from throwaway_postgres import find_binaries, run_postgres
 from throwaway_redis import run_redis
 
-
 # Two test processes with an engine each share two cores: llama.cpp's threads wait for each other by spinning,
 # and with more threads than cores an answer takes fifty times as long.
 os.environ.setdefault("INHOUSE_THREADS", "1")

@@ -72,6 +72,13 @@ def test_users_who_wait_long_under_load_make_a_serious_finding(study):
     assert found["decode_per_user"].severity is Severity.SERIOUS, "4 tokens/s are under reading speed"
 
 
+def test_too_few_requests_for_a_high_percentile_are_judged_by_their_median(study):
+    metrics = concurrency({1: 30, 8: 60}, {1: 0.5, 8: 9.0}, {1: 30, 8: 4})
+    study.part("concurrency", *(m for m in metrics if m.labels.get("stat") != "p95"))
+    figures = study.findings()["ttft_under_load"].figures
+    assert (figures["percentile"], figures["ttft_p95_s"]) == ("p50", 9.0)
+
+
 def test_a_machine_that_carries_the_load_is_said_to(study):
     study.part("concurrency", *concurrency({1: 60, 8: 400}, {1: 0.1, 8: 0.3}, {1: 60, 8: 50}))
     found = study.findings()
