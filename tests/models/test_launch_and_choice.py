@@ -19,7 +19,7 @@ GB = 1_000_000_000
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(cache_dir=tmp_path / "cache", data_dir=tmp_path / "data")
+    return Settings(cache_dir=tmp_path / "cache", data_dir=tmp_path / "data", threads=0, context=0, slots=0, model="")
 
 
 @pytest.fixture
