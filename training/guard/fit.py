@@ -27,7 +27,6 @@ from inhouse.gateway.guard.normalise import fold, plain
 _FIRST_EPOCHS = 5
 _LATER_EPOCHS = 3  # of each round that adds hard windows; goes on from where the last one ended
 _BATCH = 768
-_DROPPED = 0.3  # share of a window's features that a step does not see
 _RATE = 0.35
 _DECAY = 2e-6
 _HARDEST = 4  # windows added of each harmless text in a later round
@@ -133,9 +132,8 @@ class _Part:
         self._squares = np.full((len(SOURCES), size), 1e-4)
         self._least = least
 
-    def take(self, buckets: Sequence[NDArray[np.int32]], dice: np.random.Generator) -> None:
-        """The next batch's buckets, one array a window; some are left out at random, so that none is leant on."""
-        buckets = [mine[dice.random(len(mine)) >= _DROPPED] for mine in buckets]
+    def take(self, buckets: Sequence[NDArray[np.int32]]) -> None:
+        """The next batch's buckets, one array a window."""
         self._lengths = np.array([len(mine) for mine in buckets])
         self._buckets = np.concatenate(buckets)
         self._window = np.repeat(np.arange(len(buckets)), self._lengths)
@@ -177,7 +175,7 @@ class _Descent:
             for begin in range(0, len(data), _BATCH):
                 batch = shuffled[begin : begin + _BATCH]
                 for name, part in self._parts.items():
-                    part.take([getattr(data[i], name) for i in batch], self._order)
+                    part.take([getattr(data[i], name) for i in batch])
                 for head in range(len(SOURCES)):
                     self._step(head, labels[batch, head], balance[batch, head], rate)
         tables = {name: part.table.astype(np.float32) for name, part in self._parts.items()}

@@ -17,10 +17,19 @@ from inhouse.gateway.guard.leak import decodings
 from inhouse.gateway.guard.normalise import fold
 
 _TAGS = re.compile("[\U000e0020-\U000e007e]{6,}")
-_SPELT = re.compile(r"(?:[가-힣a-zㄱ-ㅣ][ \t_*^@.\-·~|/+]{1,3}){5,400}[가-힣a-zㄱ-ㅣ](?![가-힣a-z])")
+_SPELT = re.compile(
+    r"(?<![가-힣a-zㄱ-ㅣ])(?:[가-힣a-zㄱ-ㅣ][ \t_*^@.\-·~|/+]{1,3}){5,400}[가-힣a-zㄱ-ㅣ](?![가-힣a-z])"
+)
 _SEPARATORS = re.compile(r"[ \t_*^@.\-·~|/+]+")
-_MARKED = re.compile(r"(?<=[가-힣])[@*^_~|+](?=[가-힣])")
+_MARKED = re.compile(r"(?:[가-힣][@*^_~|+]){2,200}[가-힣]")
 _JAMO = re.compile(r"[ㄱ-ㅣ]{2}(?:[ㄱ-ㅣ ]{4,400})")
+# Any of these may be a disguise, at the price of a closer look: letters with single gaps or marks, loose Korean
+# letters, digits inside words.
+_SIGNS = re.compile(
+    r"(?<![가-힣a-zㄱ-ㅣ])(?:[가-힣a-zㄱ-ㅣ][ \t_*^@.\-·~|/+]{1,3}){3}"
+    r"|[가-힣][@*^_~|+][가-힣]|[ㄱ-ㅣ]{4}|[a-z][013457@$][a-z]"
+)
+_LONGEST_LINE = 600
 _BLOB = re.compile(r"[A-Za-z0-9+/_\-]{20,4000}={0,2}")
 _LEET = re.compile(r"\b[a-z]*(?:[a-z][013457@$][a-z]|[a-z]{2}[013457@$]|[013457@$][a-z]{2})[a-z013457@$]*\b")
 _LEET_SIGN = re.compile(r"[013457@$](?<=[a-z].)|[013457@$](?=[a-z])")
@@ -28,6 +37,7 @@ _LEET_LETTERS = str.maketrans("013457@$", "oieastas")
 _ENTITIES = re.compile(
     r"(?:&#x?[0-9a-fA-F]{2,5};){4}|(?:%[0-9a-fA-F]{2}){4}|(?:\\u[0-9a-fA-F]{4}){4}|(?:\\x[0-9a-fA-F]{2}){4}"
 )
+_ESCAPED_LINE = re.compile(r"[^\n]{0,600}(?:&#x?[0-9a-fA-F]{2,5};|%[0-9a-fA-F]{2}|\\[ux][0-9a-fA-F]{2})[^\n]{0,600}")
 # Words of orders as rot13 and backwards writing show them: ignore, previous, instructions, system, prompt, password.
 _ROT13 = ("vtaber", "cerivbhf", "vafgehpgvba", "flfgrz", "cebzcg", "cnffjbeq", "erirny")
 _BACKWARDS = (
@@ -63,31 +73,46 @@ def undisguise(text: str, folded: str) -> Iterator[Disguise]:
         yield Disguise(
             "".join(chr(ord(character) - 0xE0000) for character in match[0]), "invisible letters", *match.span()
         )
-    if any(mark in text for mark in ("&#", "%", "\\u", "\\x")) and _ENTITIES.search(text):
-        decoded = unquote(html.unescape(re.sub(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})", _unescaped, text)))
-        yield Disguise(decoded, "escaped letters", 0, len(text), whole=False)
+    for match in _ESCAPED_LINE.finditer(text) if _ENTITIES.search(text) else ():
+        unescaped = re.sub(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})", _unescaped, match[0])
+        yield Disguise(unquote(html.unescape(unescaped)), "escaped letters", *match.span(), whole=False)
     for match in _BLOB.finditer(text):
         if any(character.isdigit() or character.isupper() for character in match[0]) and "/" not in match[0][:2]:
             for decoded in decodings(match[0]):
                 yield Disguise(decoded, "encoded text", *match.span())
-    # A line read without its marks or gaps stands where the line stood.
-    spelt = _JAMO.sub(lambda match: compose_jamo(match[0]), folded) if max(folded, default="") >= "ㄱ" else folded
-    spelt = _MARKED.sub("", spelt)
+    for start, end in _lines(folded):
+        yield from _in_line(folded[start:end], start)
+
+
+def _lines(folded: str) -> Iterator[tuple[int, int]]:
+    """The lines that hold any sign of a disguise; a very long one in pieces."""
+    if _SIGNS.search(folded) is None and not any(word in folded for word in (*_ROT13, *_BACKWARDS)):
+        return
+    start = 0
+    for line in folded.split("\n"):
+        for at in range(start, start + len(line), _LONGEST_LINE):
+            yield at, min(at + _LONGEST_LINE, start + len(line))
+        start += len(line) + 1
+
+
+def _in_line(line: str, start: int) -> Iterator[Disguise]:
+    def found(reading: str, name: str) -> Disguise:
+        return Disguise(reading, name, start, start + len(line), whole=False)
+
+    spelt = _JAMO.sub(lambda match: compose_jamo(match[0]), line) if _JAMO.search(line) else line
+    spelt = _MARKED.sub(lambda match: _SEPARATORS.sub("", match[0]), spelt)
     spelt = _SPELT.sub(_unspelt, spelt)
-    if spelt != folded:
-        yield Disguise(spelt, "spelt-out words", 0, len(text), whole=False)
-    if any(word in folded for word in _ROT13):
-        yield Disguise(codecs.encode(folded, "rot13"), "rot13", 0, len(text), whole=False)
-    if any(word in folded for word in _BACKWARDS):
-        yield Disguise(folded[::-1], "backwards", 0, len(text), whole=False)
-    if len(_LEET_SIGN.findall(folded)) >= 3 and len(_LEET.findall(folded)) >= 3:
-        yield Disguise(
-            _LEET.sub(lambda match: match[0].translate(_LEET_LETTERS), folded),
-            "digits for letters",
-            0,
-            len(text),
-            whole=False,
-        )
+    if spelt != line:
+        yield found(spelt, "spelt-out words")
+    if sum(word in line for word in _ROT13) > 1:
+        yield found(codecs.encode(line, "rot13"), "rot13")
+    if sum(word in line for word in _BACKWARDS) > 1:
+        yield found(line[::-1], "backwards")
+    if len(_LEET_SIGN.findall(line)) > 2:
+        words = _LEET.findall(line)
+        # Names and codes with digits are common; a sentence of them is not.
+        if len(words) > 2 and len(words) * 4 >= len(line.split()):
+            yield found(_LEET.sub(lambda match: match[0].translate(_LEET_LETTERS), line), "digits for letters")
 
 
 def _unspelt(match: re.Match[str]) -> str:
