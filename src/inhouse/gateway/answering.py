@@ -5,6 +5,7 @@ Knows no API and no bytes.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
@@ -21,6 +22,7 @@ from inhouse.gateway.exchange import Exchange
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.guard.verdict import Action, Finding, Verdict, strictest
 
+_LONG_TEXT = 20_000  # characters whose check would keep other requests waiting
 Events = AsyncGenerator[Event, None]
 
 
@@ -28,7 +30,7 @@ async def events(gateway: Gateway, exchange: Exchange, account: Account, request
     """The answer's events as the caller may see them; ends with a DoneEvent or an error."""
     verdict = None
     if gateway.guard is not None:
-        verdict = guarded(gateway, account, request.messages)
+        verdict = await guarded(gateway, account, request.messages)
         request = replace(request, messages=verdict.messages)
     events = _from_cache_or_upstream(gateway, exchange, account, request)
     if verdict is not None:
@@ -42,10 +44,14 @@ async def events(gateway: Gateway, exchange: Exchange, account: Account, request
         raise EngineProtocolError("The engine's answer was cut off", do="Try again")
 
 
-def guarded(gateway: Gateway, account: Account, messages: tuple[Message, ...]) -> Verdict:
+async def guarded(gateway: Gateway, account: Account, messages: tuple[Message, ...]) -> Verdict:
     """What the guard says of a request; GuardBlocked where it must not go on."""
-    assert gateway.guard is not None
-    verdict = gateway.guard.check_input(messages, account.known_caller.key_id)
+    guard, key_id = gateway.guard, account.known_caller.key_id
+    assert guard is not None
+    if sum(len(message.content) for message in messages) > _LONG_TEXT:
+        verdict = await asyncio.to_thread(guard.check_input, messages, key_id)
+    else:
+        verdict = guard.check_input(messages, key_id)
     if verdict.findings:
         account.guard = verdict.action.value
         _record(gateway, account, verdict.action, verdict.findings)

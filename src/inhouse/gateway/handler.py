@@ -178,7 +178,7 @@ async def _embed(
 ) -> None:
     texts = call.texts
     if gateway.guard is not None:
-        verdict = guarded(gateway, account, tuple(Message("user", text) for text in texts))
+        verdict = await guarded(gateway, account, tuple(Message("user", text) for text in texts))
         texts = tuple(message.content for message in verdict.messages)
     account.route = Route(call.model)
     embeddings = await gateway.upstream.embed(

@@ -41,6 +41,7 @@ _FORMS: tuple[tuple[tuple[str, ...], str, re.Pattern[str]], ...] = tuple(
         (("pypi-AgE",), "PyPI token", r"pypi-AgE[A-Za-z0-9_\-]{40,300}"),
         (("ntn_", "secret_"), "Notion token", r"(?:ntn_|secret_)[A-Za-z0-9]{40,60}"),
         (("AccountKey=",), "Azure storage key", r"AccountKey=[A-Za-z0-9+/=]{60,100}"),
+        (("ih-",), "key of this gateway", r"ih-[a-z0-9]{6,12}-[A-Za-z0-9_\-]{20,80}"),
         (("KakaoAK ",), "Kakao key", r"KakaoAK [0-9a-f]{32}"),
         (("eyJ",), "JSON web token", r"eyJ[A-Za-z0-9_\-]{8,2000}\.eyJ[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]{8,1000}"),
         (("PRIVATE KEY",), "private key", _PEM),
