@@ -57,7 +57,9 @@ class Person:
         sex = self._dice.choice(sexes)
         year = self._dice.randrange(0, 20) if sex in "3478" else self._dice.randrange(40, 100)
         digits = f"{year:02}{self._dice.randrange(1, 13):02}{self._dice.randrange(1, 29):02}{sex}{self._dice.randrange(10**5):05}"
-        total = sum(weight * int(digit) for weight, digit in zip((2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5), digits, strict=True))
+        total = sum(
+            weight * int(digit) for weight, digit in zip((2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5), digits, strict=True)
+        )
         check = ((13 if sex in "5678" else 11) - total % 11) % 10
         return f"{digits[:6]}{self._dice.choice(('-', '-', '-', ' ', ''))}{digits[6:]}{check}"
 
@@ -92,7 +94,9 @@ class Person:
     def passport(self) -> str:
         """The old form, or the one since 2021."""
         old = f"M{self._dice.randrange(10**8):08}"
-        return self._dice.choice((old, f"M{self._dice.randrange(1000):03}{self._dice.choice('ABCDEFGH')}{self._dice.randrange(10**4):04}"))
+        return self._dice.choice(
+            (old, f"M{self._dice.randrange(1000):03}{self._dice.choice('ABCDEFGH')}{self._dice.randrange(10**4):04}")
+        )
 
     def driver_licence(self) -> str:
         """2-2-6-2 with a region's code."""
@@ -118,7 +122,9 @@ class Person:
     def birth_date(self) -> str:
         """In one of the usual forms."""
         year, month, day = self._dice.randrange(1945, 2010), self._dice.randrange(1, 13), self._dice.randrange(1, 29)
-        return self._dice.choice((f"{year}년 {month}월 {day}일", f"{year}-{month:02}-{day:02}", f"{year}.{month:02}.{day:02}"))
+        return self._dice.choice(
+            (f"{year}년 {month}월 {day}일", f"{year}-{month:02}-{day:02}", f"{year}.{month:02}.{day:02}")
+        )
 
 
 # Each field in braces is a kind; {bank} is followed by its {account}. Lines without braces are plain text.
@@ -200,7 +206,9 @@ def _fill(form: str, dice: random.Random, dress: Callable[[str], str]) -> Docume
             text += bank_account[0]
         elif field == "account" or field in _KINDS:
             value = bank_account[1] if field == "account" else getattr(person, field)()
-            value = dress(value) if field in ("phone", "resident_number", "foreigner_number", "card", "account") else value
+            value = (
+                dress(value) if field in ("phone", "resident_number", "foreigner_number", "card", "account") else value
+            )
             spans.append((field, len(text), len(text) + len(value)))
             text += value
         else:  # a brace of the text's own
