@@ -6,6 +6,8 @@ Knows the policy and the detectors; knows neither HTTP nor the audit log (its ca
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,8 +21,7 @@ from inhouse.gateway.guard.stream import OutputFilter
 from inhouse.gateway.guard.topics import find_topics
 from inhouse.gateway.guard.verdict import Action, Finding, Span, Verdict, strictest
 
-_REMEMBERED = 4096  # texts whose findings are kept: a conversation sends its past again with every turn
-_MASKABLE = frozenset({"topic", "injection", "size"})
+_REMEMBERED = 16_384  # texts whose findings are kept: a conversation sends its past again with every turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ class Guard:
             "document": policy.document_threshold or self._detector.document_threshold,
         }
         self._kinds = frozenset(kind for kind, action in policy.personal_data.items() if action is not Action.ALLOW)
+        # By keyed hash, so that the memory of a process tells nobody which texts there were.
         self._seen: dict[bytes, _Seen] = {}
+        self._key = os.urandom(32)
+        self._lock = threading.Lock()
 
     def check_input(self, messages: tuple[Message, ...], caller_key: str) -> Verdict:
         """Decides on a request: what was found in it, what to do, and the messages to send on.
@@ -91,17 +95,15 @@ class Guard:
             yield Finding("injection", span.start, span.end, index, self.policy.injection, span.score, span.rule)
 
     def _look(self, text: str, source: Source | None) -> _Seen:
-        if len(text) < 200:
-            return self._inspect(text, source)
-        digest = hashlib.blake2b(
-            text.encode("utf-8", "surrogatepass"), digest_size=16, person=(source or "").encode()
-        ).digest()
+        data = text.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(data, digest_size=16, key=self._key, person=(source or "").encode()).digest()
         seen = self._seen.get(digest)
         if seen is None:
             seen = self._inspect(text, source)
-            if len(self._seen) >= _REMEMBERED:
-                self._seen.pop(next(iter(self._seen)), None)
-            self._seen[digest] = seen
+            with self._lock:
+                if len(self._seen) >= _REMEMBERED:
+                    del self._seen[next(iter(self._seen))]
+                self._seen[digest] = seen
         return seen
 
     def _inspect(self, text: str, source: Source | None) -> _Seen:
