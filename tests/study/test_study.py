@@ -92,6 +92,8 @@ def test_a_study_stopped_half_way_is_resumed_and_reported_with_evidence(env, tmp
             "hardware_7b",
         ):
             assert f"phase1.{message}" in said, said
+        # The model's file cannot be put out of memory while another process has it open.
+        assert said & {"phase1.cold_start", "phase1.cold_start_warm_only"}
         for finding in findings:
             assert finding.evidence or finding.message in ("phase1.no_gpu", "phase1.no_ollama", "phase1.no_download")
             for evidence in finding.evidence:
