@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from inhouse.core.errors import MissingExtra, SharedStateLost, UsageError
 
@@ -26,6 +26,8 @@ except ImportError as error:  # pragma: no cover - the extra is installed where 
         "Sharing limits and queues between processes needs the redis extra",
         do="Install it: pip install 'inhouse[redis]'",
     ) from error
+
+T = TypeVar("T")
 
 BEAT_S = 1.0
 """How often a process shows that it lives."""
@@ -51,7 +53,7 @@ class Shared:
         self._closed = False
         self._beats: list[Callable[[], Awaitable[None]]] = []
         self._handlers: dict[str, Callable[[str], None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         try:
             self._redis, self._raw = (_connection(url, decode_responses=text) for text in (True, False))
         except ValueError as error:
@@ -86,12 +88,12 @@ class Shared:
     async def call(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """Runs the script lua/<script>.lua."""
         with self._answers():
-            return await self._scripts[script](keys=keys, args=args)
+            return await self._unbroken(self._scripts[script](keys=keys, args=args))
 
     async def load(self, name: str) -> bytes | None:
         """The bytes kept under the name."""
         with self._answers():
-            return cast("bytes | None", await self._raw.get(name))
+            return cast("bytes | None", await self._unbroken(self._raw.get(name)))
 
     async def save(self, name: str, data: bytes, ttl_s: float) -> None:
         """Keeps the bytes under the name for so many seconds."""
@@ -135,6 +137,16 @@ class Shared:
     async def _alive(self) -> None:
         with self._answers():
             await self._redis.set(self.alive_prefix + self.process, "1", px=int(DEAD_S * 1000))
+
+    async def _unbroken(self, asking: Awaitable[T]) -> T:
+        """Asks to the end even if the caller is cancelled.
+
+        Cancelled in the middle it would cost the connection; and while it connects, redis-py loses cancellations.
+        """
+        task = asyncio.ensure_future(asking)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
 
     @contextmanager
     def _answers(self) -> Iterator[None]:
