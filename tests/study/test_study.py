@@ -84,7 +84,6 @@ def test_a_study_stopped_half_way_is_resumed_and_reported_with_evidence(env, tmp
         said = {finding.message for finding in findings}
         for message in (
             "ran",
-            "cold_start",
             "prefill",
             "ttft_under_load",
             "memory",
