@@ -1,0 +1,1 @@
+"""Document QA: load, chunk, embed, store, sync, search and answer. Knows engines; knows no gateway and no CLI."""
