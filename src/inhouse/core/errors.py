@@ -314,3 +314,31 @@ class GuardBlocked(GatewayError):
 
     http_status = 400
     code = "content_filter"
+
+
+# --- the agent --------------------------------------------------------------------------------------------
+
+
+class AgentError(InhouseError):
+    """The agent cannot begin or go on; what was done so far is kept."""
+
+
+class ConversationNotFound(AgentError):
+    """No conversation goes by that id."""
+
+    exit_code = 2
+
+
+class ConversationBusy(AgentError):
+    """Another process, or another task of this one, drives the conversation."""
+
+
+class ToolError(InhouseError):
+    """A tool could not do a call. The model is told, in these words, and can mend its call.
+
+    `retryable`: the same call may succeed when it is made again (a time-out, a server that is down).
+    """
+
+    def __init__(self, what: str, *, why: str = "", do: str = "", retryable: bool = False) -> None:
+        super().__init__(what, why=why, do=do)
+        self.retryable = retryable

@@ -1,0 +1,1 @@
+"""The tools that the agent may use, and how further ones join."""
