@@ -189,6 +189,17 @@ class RunInterrupted(InhouseError):
     exit_code = 130
 
 
+# --- documents --------------------------------------------------------------------------------------------
+
+
+class DocumentError(InhouseError):
+    """Something about a collection of documents or one of its files."""
+
+
+class UnreadableDocument(DocumentError):
+    """One file cannot be read; it is reported, and the others go on."""
+
+
 # --- the gateway ------------------------------------------------------------------------------------------
 
 
