@@ -167,6 +167,12 @@ class RunNotFound(StoreError):
     exit_code = 2
 
 
+class CollectionMismatch(StoreError):
+    """A collection of documents was made with another embedding, or holds vectors of another length."""
+
+    exit_code = 2
+
+
 class BenchError(InhouseError):
     """A measurement could not be made or is not meaningful."""
 
