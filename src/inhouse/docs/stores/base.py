@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inhouse.core.errors import CollectionMismatch, UsageError
 from inhouse.docs.records import Chunk, Document
+from inhouse.docs.stores.terms import Bag
 
 Vectors = NDArray[np.float32]
 
@@ -57,15 +58,15 @@ class StoredChunk:
 class Replace:
     """Puts a document in, in place of all that the store had under its id.
 
-    `vectors` (unit length), `terms` (space-joined terms for the full-text index) and `keys` (what the
-    embedding cache knows the embedded text by; `content_key` of the chunk's text where none are given)
-    have one entry for each chunk whose `embed` is true, in the chunks' order.
+    `vectors` (unit length), `terms` (the terms to be found by, joined by spaces, or a Bag of them) and `keys`
+    (what the embedding cache knows the embedded text by; `content_key` of the chunk's text where none are
+    given) have one entry for each chunk whose `embed` is true, in the chunks' order.
     """
 
     document: Document
     chunks: Sequence[Chunk]
     vectors: Vectors
-    terms: Sequence[str]
+    terms: Sequence[str | Bag]
     keys: Sequence[bytes] = ()
 
 
@@ -154,8 +155,12 @@ class VectorStore(Protocol):
         """The vectors of embedded chunks, a row each, in the order asked for (to the store's precision)."""
         ...
 
-    def terms(self, ids: Sequence[int]) -> list[str]:
-        """The space-joined terms that the chunks were added with, in the order asked for."""
+    def terms(self, ids: Sequence[int]) -> list[Bag]:
+        """What embedded chunks are found by in `sparse`, in the order asked for."""
+        ...
+
+    def keys(self, ids: Sequence[int]) -> list[bytes]:
+        """What the embedding cache knows embedded chunks by, in the order asked for."""
         ...
 
     def documents(self, where: Filter | None = None) -> list[Document]:
@@ -189,6 +194,9 @@ class VectorStore(Protocol):
     def drop_cache(self) -> None:
         """Forgets what `cache` kept and no document used."""
         ...
+
+    def prepare(self) -> None:
+        """Does now what the next search would have to do first, as after many changes."""
 
     def version(self) -> int:
         """The number of the last transaction; it grows with every change."""

@@ -1,0 +1,151 @@
+"""The default store: a collection in one SQLite file, searched exactly over a mirror in memory-mapped files.
+
+A change is one transaction of the file; the first search after it brings the mirror into step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inhouse.docs.records import Document
+from inhouse.docs.stores.base import (
+    Capabilities,
+    Change,
+    Counts,
+    Filter,
+    Scored,
+    StoredChunk,
+    Vectors,
+    VectorStore,
+    check_dimensions,
+)
+from inhouse.docs.stores.catalogue import Catalogue
+from inhouse.docs.stores.mirror import Mirror
+from inhouse.docs.stores.rows import decode
+from inhouse.docs.stores.terms import Bag
+
+
+class CatalogueStore(VectorStore):
+    """What every store with a catalogue has in common: all but the vectors."""
+
+    def __init__(self, path: Path, *, keep_vectors: bool) -> None:
+        self.catalogue = Catalogue(path, keep_vectors=keep_vectors)
+        self.mirror = Mirror(self.catalogue)
+
+    def sparse(self, terms: Sequence[str], k: int, where: Filter | None = None) -> list[Scored]:
+        """The k chunks with the best BM25."""
+        return self.mirror.bm25(terms, k, where) if k > 0 else []
+
+    def chunks(self, ids: Iterable[int]) -> list[StoredChunk]:
+        """Those of the chunks that are still there."""
+        return self.catalogue.chunks(ids)
+
+    def chunks_of(self, document_id: str, orders: Iterable[int] | None = None) -> list[StoredChunk]:
+        """A document's chunks in its own order."""
+        return self.catalogue.chunks_of(document_id, orders)
+
+    def terms(self, ids: Sequence[int]) -> list[Bag]:
+        """What the chunks are found by."""
+        return self.catalogue.bags(ids)
+
+    def keys(self, ids: Sequence[int]) -> list[bytes]:
+        """What the embedding cache knows the chunks by."""
+        return self.catalogue.of_embedded("key", ids)
+
+    def documents(self, where: Filter | None = None) -> list[Document]:
+        """The documents, by path."""
+        return self.catalogue.documents(where)
+
+    def document(self, document_id: str) -> Document | None:
+        """One document, if it is there."""
+        return self.catalogue.document(document_id)
+
+    def count(self) -> Counts:
+        """How much the collection holds."""
+        return self.catalogue.count()
+
+    def settings(self) -> dict[str, Any]:
+        """What was kept with `set_settings`."""
+        return self.catalogue.settings()
+
+    def set_settings(self, values: Mapping[str, Any]) -> None:
+        """Keeps settings beside the documents."""
+        self.catalogue.set_settings(values)
+
+    def cached(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+        """The vectors that the store has for these keys."""
+        return self.catalogue.cached(keys)
+
+    def cache(self, keys: Sequence[bytes], vectors: Vectors) -> None:
+        """Keeps vectors before their document is ready."""
+        self.catalogue.cache(keys, vectors)
+
+    def drop_cache(self) -> None:
+        """Forgets what no document used."""
+        self.catalogue.drop_cache()
+
+    def version(self) -> int:
+        """The number of the last transaction."""
+        return self.catalogue.version()
+
+    def prepare(self) -> None:
+        """Brings the mirror into step."""
+        self.mirror.catch_up()
+
+    def close(self) -> None:
+        """Gives connections and files back."""
+        self.mirror.close()
+        self.catalogue.close()
+
+    def query(self, vector: Vectors) -> Vectors:
+        """The question's vector, checked against the collection's."""
+        given = np.ascontiguousarray(vector, np.float32).ravel()
+        dimensions = self.catalogue.settings().get("dimensions")
+        check_dimensions(len(given), dimensions)
+        return given
+
+
+class SqliteStore(CatalogueStore):
+    """A collection in the SQLite file at `path`, made if it is not there."""
+
+    name = "sqlite"
+    capabilities = Capabilities(sparse=True, exact=True, remote=False)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, keep_vectors=True)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Makes the changes in one transaction."""
+        self.catalogue.apply(changes)
+
+    def dense(self, vector: Vectors, k: int, where: Filter | None = None) -> list[Scored]:
+        """The k nearest: found by 8-bit products, ranked by the stored vectors."""
+        wanted = self.query(vector)
+        if k <= 0:
+            return []
+        ids = self.mirror.nearest(wanted, candidates(k), where)
+        found = self.catalogue.vectors_among(ids.tolist())
+        if not found:
+            return []
+        order = np.fromiter(found, np.int64, len(found))
+        scores = np.stack([decode(vector) for vector in found.values()]) @ wanted
+        best = np.lexsort((order, -scores))[:k]
+        return [Scored(int(order[place]), float(scores[place])) for place in best]
+
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The stored vectors, a row each."""
+        rows = [decode(vector) for vector in self.catalogue.of_embedded("vector", ids)]
+        return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+
+    def verify(self) -> bool:
+        """Checks the mirror against the file, byte by byte; False where it had to be built anew."""
+        return self.mirror.verify()
+
+
+def candidates(k: int) -> int:
+    """How many the 8-bit products name, so that the best k are among them."""
+    return 2 * k + 100
