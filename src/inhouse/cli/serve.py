@@ -20,6 +20,9 @@ def serve(
     engine: Annotated[str | None, typer.Option("--engine", "-e", help=ENGINE_HELP)] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that serve the port; over 1 needs a Redis.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file; see docs/gateway.md.")] = None,
 ) -> None:
     """Serve a model to others over OpenAI's and Ollama's APIs.
@@ -34,5 +37,5 @@ def serve(
     settings = get_settings()
     changed = {"engine": engine, "model": model}
     settings = settings.model_copy(update={name: value for name, value in changed.items() if value is not None})
-    gateway_settings = load_gateway_settings(config, host=host, port=port)
+    gateway_settings = load_gateway_settings(config, host=host, port=port, workers=workers)
     run_gateway(settings, gateway_settings, tell=note)

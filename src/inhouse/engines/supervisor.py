@@ -36,7 +36,8 @@ class Worker:
     """The process that serves `spec`, restarted whenever it dies, until `stop`.
 
     `log` gets all that the process prints; without one it goes to a file that vanishes with us. `stall_s` is
-    after how much silence its client gives up: the worker makes itself heard more often than that.
+    after how much silence its client gives up: the worker makes itself heard more often than that. `changed` is
+    called when it begins to serve, when it no longer does, and when it is given up.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Worker:
         stall_s: float = 120.0,
         backoff_s: float = FIRST_BACKOFF_S,
         clock: Callable[[], float] = time.perf_counter,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = spec
         self.api_key = secrets.token_urlsafe(24)
@@ -56,6 +58,7 @@ class Worker:
         self._ping_s = max(1, min(_PING_S, int(stall_s / 3)))
         self._backoff_s = backoff_s
         self._clock = clock
+        self._changed = changed
         self._log = _open_log(log)
         self._log_start = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -67,6 +70,11 @@ class Worker:
     def ready(self) -> bool:
         """Whether it serves now."""
         return bool(self._address)
+
+    @property
+    def served_at(self) -> str:
+        """The base URL it serves at now; "" while it does not."""
+        return self._address
 
     @property
     def process(self) -> asyncio.subprocess.Process | None:
@@ -116,10 +124,12 @@ class Worker:
                     deaths_loading = 0
                     since = self._clock()
                     self._settled.set()
+                    self._changed()
                     assert self._process is not None
                     await self._process.wait()
                     self._settled.clear()
                     self._address = ""
+                    self._changed()
                     if self._clock() - since >= STABLE_S:
                         backoff_s = self._backoff_s
                 await asyncio.sleep(backoff_s)
@@ -135,6 +145,7 @@ class Worker:
         finally:
             self._address = ""
             self._settled.set()
+            self._changed()
             await self._kill()
 
     async def _start(self) -> str:

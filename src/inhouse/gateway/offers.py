@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 from pydantic import SecretStr
@@ -13,7 +14,9 @@ from inhouse.core.errors import UsageError
 from inhouse.core.settings import Settings
 from inhouse.engines.base import Engine
 from inhouse.engines.embedded import EmbeddedEngine
+from inhouse.engines.launch import LaunchSpec
 from inhouse.engines.open import open_engine
+from inhouse.gateway.lent_engine import LentEngine
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.replica import Replica
 from inhouse.gateway.settings import GatewaySettings, ModelSettings, ReplicaSettings
@@ -24,14 +27,51 @@ from inhouse.models.launch import launch_spec
 _SLOTS = {"ollama": 4, "openai": 64}
 
 
-async def open_offers(settings: Settings, gateway_settings: GatewaySettings) -> dict[str, Offer]:
+_OWN_WAITING = 64  # as pool.Offer has it
+
+Lender = Callable[[str], LentEngine]
+"""Gives a worker process its engine for an embedded replica, by `replica_name`."""
+
+
+def replica_name(model: str, index: int) -> str:
+    """What parent and workers call an embedded replica between them: the model's name and the place in its list."""
+    return f"{model}#{index}"
+
+
+def with_own_model(settings: Settings, gateway_settings: GatewaySettings) -> GatewaySettings:
+    """The settings with the embedded model that would be served without any written out among the models."""
+    if gateway_settings.models or settings.engine != "embedded":
+        return gateway_settings
+    own = ModelSettings(
+        name=settings.model or default_model(settings),
+        replicas=[ReplicaSettings(engine="embedded")],
+        max_waiting=_OWN_WAITING,
+    )
+    return gateway_settings.model_copy(update={"models": [own]})
+
+
+def embedded_specs(settings: Settings, gateway_settings: GatewaySettings) -> dict[str, LaunchSpec]:
+    """How each embedded replica among the models is launched, by `replica_name`."""
+    return {
+        replica_name(model.name, index): _spec(settings, model.name, replica)
+        for model in gateway_settings.models
+        for index, replica in enumerate(model.replicas)
+        if replica.engine == "embedded"
+    }
+
+
+async def open_offers(
+    settings: Settings, gateway_settings: GatewaySettings, lender: Lender | None = None
+) -> dict[str, Offer]:
     """What the gateway serves, by the name that callers use: as configured, else the program's own engine and model.
+
+    Embedded replicas come from `lender` where there is one; else they are this process's own.
 
     Raises:
         UsageError: there is nothing to serve, or what is named cannot be opened.
         ModelError, EngineError: the model is not here, the server does not answer.
     """
-    engines = _Engines(settings)
+    engines = _Engines(settings, lender)
     try:
         offers = _configured(gateway_settings.models, engines)
         return offers or await _own(settings, engines)
@@ -45,7 +85,7 @@ def _configured(models: list[ModelSettings], engines: _Engines) -> dict[str, Off
     for model in models:
         if model.name in offers:
             raise UsageError(f"The model {model.name} is configured twice", do="Give it all its replicas in one place")
-        replicas = _told_apart([engines.replica(model.name, replica) for replica in model.replicas])
+        replicas = _told_apart([engines.replica(model.name, i, replica) for i, replica in enumerate(model.replicas)])
         offers[model.name] = Offer(replicas, model.fallback or None, model.max_waiting)
     unknown = {offer.fallback for offer in offers.values() if offer.fallback} - offers.keys()
     if unknown:
@@ -57,7 +97,7 @@ async def _own(settings: Settings, engines: _Engines) -> dict[str, Offer]:
     """The model of the program's own settings, else what its engine offers: those are loaded as they are asked for."""
     if settings.engine == "embedded":
         name = settings.model or default_model(settings)
-        return {name: Offer((engines.replica(name, ReplicaSettings(engine="embedded")),))}
+        return {name: Offer((engines.replica(name, 0, ReplicaSettings(engine="embedded")),))}
     engine = engines.own()
     names = [settings.model] if settings.model else [info.name for info in await engine.models()]
     if not names:
@@ -69,8 +109,9 @@ async def _own(settings: Settings, engines: _Engines) -> dict[str, Offer]:
 class _Engines:
     """The engines of all replicas: one for each server; an embedded one is a replica's own, with its own process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, lender: Lender | None) -> None:
         self._settings = settings
+        self._lender = lender
         self._servers: dict[tuple[str, str, str], Engine] = {}
         self._embedded: list[EmbeddedEngine] = []
 
@@ -95,11 +136,14 @@ class _Engines:
             self._servers[key] = open_engine(replica.engine, settings, lambda name: launch_spec(settings, name))
         return self._servers[key]
 
-    def replica(self, name: str, replica: ReplicaSettings) -> Replica:
-        """The replica for the router."""
+    def replica(self, name: str, index: int, replica: ReplicaSettings) -> Replica:
+        """The replica for the router, which is the one at `index` of its model's."""
         model = replica.model or name
+        if replica.engine == "embedded" and self._lender is not None:
+            lent = self._lender(replica_name(name, index))
+            return Replica("embedded", lent, model, lent.standing.slots)
         if replica.engine == "embedded":
-            spec = launch_spec(self._settings, model, slots=replica.slots or None)
+            spec = _spec(self._settings, name, replica)
             self._embedded.append(EmbeddedEngine(lambda _: spec, stall_s=self._settings.stall_s))
             return Replica("embedded", self._embedded[-1], model, spec.slots)
         where = replica.url or (self._settings.base_url if replica.engine == "openai" else "")
@@ -109,6 +153,10 @@ class _Engines:
     async def close(self) -> None:
         """Closes them all."""
         await asyncio.gather(*(engine.close() for engine in [*self._servers.values(), *self._embedded]))
+
+
+def _spec(settings: Settings, name: str, replica: ReplicaSettings) -> LaunchSpec:
+    return launch_spec(settings, replica.model or name, slots=replica.slots or None)
 
 
 def _told_apart(replicas: list[Replica]) -> tuple[Replica, ...]:

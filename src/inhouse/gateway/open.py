@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,10 +24,11 @@ from inhouse.gateway.key_files import load_key
 from inhouse.gateway.key_store import KeyStore
 from inhouse.gateway.keys import KeyTable
 from inhouse.gateway.ledger import Ledger
+from inhouse.gateway.lent_engine import LentEngine
 from inhouse.gateway.limits import RateLimits
 from inhouse.gateway.logs import Log, RequestLog, open_log
 from inhouse.gateway.metrics import Metrics
-from inhouse.gateway.offers import open_offers
+from inhouse.gateway.offers import Lender, open_offers
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.prices import load_prices
 from inhouse.gateway.queue import Queue
@@ -39,24 +41,31 @@ if TYPE_CHECKING:
     from inhouse.gateway.shared import Shared
 
 
-async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) -> Gateway:
-    """A gateway that is ready to be started. UsageError where the settings do not allow it."""
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """What a worker process has from its parent: the embedded models, and a name that only its siblings share."""
+
+    parent: str
+    engine: Lender
+
+
+async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, loan: Loan | None = None) -> Gateway:
+    """A gateway that is ready to be started; in one of several worker processes with what it has on `loan`.
+
+    Raises:
+        UsageError: the settings do not allow it.
+    """
     prices = {} if gateway_settings.prices is None else load_prices(gateway_settings.prices)
     database = open_database(settings)
     try:
         loopback = is_loopback_host(gateway_settings.host)
-        if not loopback and not KeyStore(database).any():
-            raise UsageError(
-                f"Without keys the gateway listens on this machine only, not on {gateway_settings.host}",
-                why="everyone who reaches it could use the models",
-                do="Make a key first: inhouse keys create NAME --role admin",
-            )
+        check_keys(database, gateway_settings)
         shared = _shared(gateway_settings)
-        offers = await open_offers(settings, gateway_settings)
+        offers = await open_offers(settings, gateway_settings, None if loan is None else loan.engine)
     except BaseException:
         database.close()
         raise
-    router = Router(offers, make_queue=partial(_queue, shared))
+    router = Router(offers, make_queue=partial(_queue, shared, "" if loan is None else loan.parent))
     metrics = Metrics()
     metrics.add(FlowCollector(router.status))
     log = open_log(gateway_settings.log_level)
@@ -77,6 +86,16 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings) ->
         shared=shared,
         keeper=_keeper(settings, gateway_settings, database, log),
     )
+
+
+def check_keys(database: Database, gateway_settings: GatewaySettings) -> None:
+    """UsageError where others than this machine could reach a gateway that asks nobody for a key."""
+    if not is_loopback_host(gateway_settings.host) and not KeyStore(database).any():
+        raise UsageError(
+            f"Without keys the gateway listens on this machine only, not on {gateway_settings.host}",
+            why="everyone who reaches it could use the models",
+            do="Make a key first: inhouse keys create NAME --role admin",
+        )
 
 
 def open_database(settings: Settings) -> Database:
@@ -116,13 +135,15 @@ def _shared(settings: GatewaySettings) -> Shared | None:
     return Shared(url)
 
 
-def _queue(shared: Shared | None, model: str, offer: Offer) -> Queue:
+def _queue(shared: Shared | None, parent: str, model: str, offer: Offer) -> Queue:
     # The embedded engine is this process's own: its slots are nobody else's.
     if shared is None or any(isinstance(replica.engine, EmbeddedEngine) for replica in offer.replicas):
         return FairQueue(0, offer.max_waiting)
     from inhouse.gateway.shared_queue import SharedQueue
 
-    return SharedQueue(shared, model, offer.max_waiting)
+    # One that is lent belongs to the workers of one parent, and not to other machines on the same Redis.
+    lent = any(isinstance(replica.engine, LentEngine) for replica in offer.replicas)
+    return SharedQueue(shared, f"{parent}/{model}" if lent else model, offer.max_waiting)
 
 
 def _limits(shared: Shared | None) -> Limits:

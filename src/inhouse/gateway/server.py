@@ -10,7 +10,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,8 +47,19 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def run_server(gateway: Gateway, listening: socket.socket) -> None:
-    """Starts the gateway's parts and serves until SIGTERM or SIGINT; then drains and closes them."""
+def serving_line(listening: socket.socket) -> str:
+    """What a person is told of where the APIs are."""
+    host, port = listening.getsockname()[:2]
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "::1") else host  # noqa: S104 - compared, not bound
+    where = f"http://{shown}:{port}"
+    return f"Serving on {where}/v1 (OpenAI), {where} (Ollama), {where}/docs; Ctrl-C stops it"
+
+
+async def run_server(gateway: Gateway, listening: socket.socket, *, started: Callable[[], None]) -> None:
+    """Starts the gateway's parts and serves until SIGTERM or SIGINT; then drains and closes them.
+
+    `started` is called when the parts run and requests are about to be answered.
+    """
     try:
         await gateway.start()
         for name in ("uvicorn", "uvicorn.error", "asyncio"):
@@ -57,6 +68,7 @@ async def run_server(gateway: Gateway, listening: socket.socket) -> None:
             logger.setLevel(logging.WARNING)
         server = GatewayServer(gateway)
         gateway.log.info("serving", address="{}:{}".format(*listening.getsockname()[:2]))
+        started()
         await server.serve(sockets=[listening])
     finally:
         await gateway.close()

@@ -53,6 +53,8 @@ class GatewaySettings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on. Any but the loopback interface's needs a key to have been made."""
     port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that serve the port together. More than one needs a Redis (`redis_url`)."""
     models: list[ModelSettings] = []
     """What is served; empty: the engine and the model of the program's own settings."""
     prices: Path | None = None
