@@ -94,10 +94,14 @@ class TextEvent:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallEvent:
-    """A whole tool call (engines that stream its parts are assembled first)."""
+    """A whole tool call (engines that stream its parts are assembled first).
+
+    `form` is "native" where the server found it, else how the model wrote it in its text (see call_forms).
+    """
 
     at: float
     call: ToolCall
+    form: str = "native"
 
 
 @dataclass(frozen=True, slots=True)
