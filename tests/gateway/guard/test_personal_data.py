@@ -34,6 +34,8 @@ def found(text: str) -> list[tuple[str, str]]:
         ("면허번호는 11-23-123456-78", "driver_licence", "11-23-123456-78"),
         ("사업자등록번호 220-81-62517", "business_number", "220-81-62517"),
         ("메일은 gildong.hong@naver.com 입니다", "email", "gildong.hong@naver.com"),
+        ("회신은 minsu.kim@example.co.kr로 부탁드립니다", "email", "minsu.kim@example.co.kr"),
+        ("kim77@corp.internal is on leave", "email", "kim77@corp.internal"),  # a person, whatever the domain
         ("gildong (at) naver.com", "email", "gildong (at) naver.com"),
         ("서울특별시 강남구 테헤란로 123, 4층", "address", "서울특별시 강남구 테헤란로 123, 4층"),
         ("부산 해운대구 우동 1408번지", "address", "부산 해운대구 우동 1408번지"),
@@ -70,6 +72,7 @@ def test_each_kind_is_found_at_its_place(text, kind, value):
         "고객님, 이용자님, 담당자님 안녕하세요",
         "결재 문서 2024-0153, 총 1,234,567원",
         "write to johndoe@example.com or root@localhost",  # set aside for examples
+        "User(email='kim@example.com'), hr@example.com, no-reply@example.com",
         "listen on 127.0.0.1, 10.0.0.8 and 0.0.0.0",
         "SSN-like 000-12-3456, 666-12-3456, 900-12-3456",
         "The Dean, Dear Customer, Hello World",

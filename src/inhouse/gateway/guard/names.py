@@ -16,6 +16,8 @@ from inhouse.gateway.guard.verdict import Span
 _WORDS = {
     name: words.split() for name, words in tomllib.loads((files(__package__) / "names.toml").read_text("utf-8")).items()
 }
+MAILBOX_ROLES = frozenset(_WORDS["mailbox_roles"])
+"""Words of a mailbox that name a role (support, admin) or anyone (johndoe), in lower case."""
 _COMMON = frozenset(_WORDS["common_surnames"][0])
 _SURNAMES = _COMMON | frozenset(_WORDS["rare_surnames"][0])
 _DOUBLE = frozenset(_WORDS["double_surnames"])
