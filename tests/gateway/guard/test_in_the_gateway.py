@@ -68,6 +68,28 @@ async def test_a_blocked_request_never_reaches_the_engine_and_is_recorded(guarde
     assert keeper.audit.verify().intact
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_about_a_denied_topic_never_reaches_the_engine(guarded, stream):
+    running, keeper = await guarded('[[topics.deny]]\nname = "rivals"\nwords = ["에이크미"]\naction = "block"')
+    status, answer = await ask(running, "에이크미 제품이 더 좋나요?", stream=stream)
+    assert (status, answer["error"]["code"]) == (400, "content_filter")
+    assert running.engine.requests == []
+    assert (await ask(running, "우리 제품은 어때요?", stream=stream))[0] == 200
+    await keeper.close()
+    assert [entry.details["kinds"] for entry in keeper.audit.entries()] == [{"topic": 1}]
+
+
+async def test_texts_to_embed_are_checked_too(guarded):
+    running, _ = await guarded('[personal_data]\ncard = "block"')
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"{running.url}/v1/embeddings", json={"model": "parrot", "input": "4111-1111-1111-1111"}
+        ) as answer,
+    ):
+        assert (answer.status, (await answer.json())["error"]["code"]) == (400, "content_filter")
+
+
 async def test_an_answer_that_repeats_the_system_prompt_is_stopped_in_a_stream(guarded):
     running, keeper = await guarded('[injection]\naction = "log"')
     secret = "The discount code of this month is PURPLE-OTTER and only managers may give it to customers on the phone."
