@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
     from inhouse.gateway.keeper import Keeper
     from inhouse.gateway.shared import Shared
+    from inhouse.gateway.tracing import Tracing
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Gateway:
     shared: Shared | None = None
     keeper: Keeper | None = None
     """Writes the audit log, and kept bodies where they are turned on."""
+    tracing: Tracing | None = None
     clock: Callable[[], float] = time.time
     draining: bool = False
     running: int = 0
@@ -70,4 +72,6 @@ class Gateway:
             await self.keeper.close()
         if self.shared is not None:
             await self.shared.close()
+        if self.tracing is not None:
+            await self.tracing.close()
         self.database.close()

@@ -79,6 +79,8 @@ async def serve(gateway: Gateway, exchange: Exchange, api: Api) -> None:
         if account.row is not None:
             gateway.metrics.count(account.row)
             gateway.request_log.write(account.row, account.stream)
+        if gateway.tracing is not None:
+            gateway.tracing.record(account, call, exchange.scope["path"], exchange.headers)
 
 
 async def _read(gateway: Gateway, exchange: Exchange, api: Api, account: Account) -> ChatCall | EmbedCall:

@@ -39,6 +39,7 @@ from inhouse.store.database import Database
 if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
     from inhouse.gateway.shared import Shared
+    from inhouse.gateway.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         guard=_guard(gateway_settings),
         shared=shared,
         keeper=_keeper(settings, gateway_settings, database, log),
+        tracing=_tracing(gateway_settings, log),
     )
 
 
@@ -179,3 +181,11 @@ def _guard(settings: GatewaySettings) -> Guard | None:
     from inhouse.gateway.guard.policy import load_policy
 
     return Guard(load_policy(settings.guard_policy))
+
+
+def _tracing(settings: GatewaySettings, log: Log) -> Tracing | None:
+    if not settings.otlp_endpoint:
+        return None
+    from inhouse.gateway.tracing import Tracing
+
+    return Tracing(settings.otlp_endpoint, share=settings.otlp_share, log=log)

@@ -85,6 +85,10 @@ class GatewaySettings(BaseSettings):
     """How long answers under way may go on after SIGTERM."""
     deadline_s: float | None = Field(default=None, gt=0)
     """A request that cannot be started within so long is refused; its X-Deadline-Seconds goes before this."""
+    otlp_endpoint: str = ""
+    """Where traces are sent, over OTLP/HTTP: http://127.0.0.1:4318. Empty: none are made."""
+    otlp_share: float = Field(default=1.0, ge=0, le=1)
+    """The share of the requests without a trace of their own that are traced."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod
