@@ -64,6 +64,7 @@ _ENGLISH_DATE = re.compile(
     r"|[0-9]{1,2}(?:st|nd|rd|th)? (?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?,? (?:19|"
     r"20)[0-9]{2})",
 )
+_DATE_REACH = 60  # characters from a word for birth to the far end of its date
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +262,13 @@ def _addresses(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _birth_dates(text: str, low: str) -> Iterator[Span]:
-    for pattern in (_DATE, _ENGLISH_DATE):
-        for match in pattern.finditer(low):
-            if _Around(text, low, *match.span()).says(words.BIRTH_WORDS, *match.span(), before=26, after=4):
-                yield Span("birth_date", *match.span(), 0.8, "date near a word for birth")
+    # From the words to the dates: the words are rare, and a date's pattern is dear.
+    for word in words.BIRTH_WORDS.finditer(low):
+        begin, stop = max(0, word.start() - _DATE_REACH), min(len(low), word.end() + _DATE_REACH)
+        for pattern in (_DATE, _ENGLISH_DATE):
+            for match in pattern.finditer(low, begin, stop):
+                if _Around(text, low, *match.span()).says(words.BIRTH_WORDS, *match.span(), before=26, after=4):
+                    yield Span("birth_date", *match.span(), 0.8, "date near a word for birth")
 
 
 def _spread(around: _Around, match: re.Match[str]) -> Iterator[Span]:
