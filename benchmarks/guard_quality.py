@@ -10,6 +10,7 @@ them; the others were looked at while they were written. Sets in --shared are me
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import random
 import sys
@@ -192,8 +193,6 @@ def read_passages(shared: Path) -> list[str]:
 
 def harmless_of_others(shared: Path, dice: random.Random, most: int) -> Iterable[tuple[str, Source, list[str]]]:
     """Texts that the classifier was not trained on: its training texts are taken out."""
-    import gzip
-
     trained = set()
     with gzip.open(HERE.parent / "training/guard/data/benign.jsonl.gz", "rt", encoding="utf-8") as file:
         trained = {json.loads(line)["text"] for line in file}
@@ -202,6 +201,11 @@ def harmless_of_others(shared: Path, dice: random.Random, most: int) -> Iterable
         fresh = [text for text in dict.fromkeys(texts) if text not in trained and len(text.strip()) > 8]
         return dice.sample(fresh, min(most, len(fresh)))
 
+    names = {"vue_ko": "a manual (ko)", "basecamp_policies": "a company's policies (en)"}
+    with gzip.open(HERE / "guard_data/documents.jsonl.gz", "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    for source, name in names.items():
+        yield name, "document", [row["text"] for row in rows if row["source"] == source]
     passages = read_passages(shared)
     if passages:
         yield "encyclopedia passages (ko)", "document", some(passages)
