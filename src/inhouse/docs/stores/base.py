@@ -89,11 +89,16 @@ Change = Replace | Delete | Move
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What differs between stores: whether `sparse` works, whether `dense` is exact, where the vectors are."""
+    """What differs between stores.
+
+    `sparse`: there is full-text search. `exact`: `dense` misses nothing. `shared`: several processes may have
+    the collection open. `immediate`: the service shows what was written at once (what was deleted never shows).
+    """
 
     sparse: bool
     exact: bool
-    remote: bool
+    shared: bool = True
+    immediate: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,7 @@ class VectorStore(Protocol):
 
     def prepare(self) -> None:
         """Does now what the next search would have to do first, as after many changes."""
+        return
 
     def version(self) -> int:
         """The number of the last transaction; it grows with every change."""

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +27,10 @@ from inhouse.docs.stores.base import (
     check_replace,
     content_key,
 )
+from inhouse.docs.stores.file import CollectionFile
 from inhouse.docs.stores.rows import (
     CHUNK_COLUMNS,
     DOCUMENT_COLUMNS,
-    TABLES,
     decode,
     dump,
     filter_sql,
@@ -45,91 +42,16 @@ from inhouse.docs.stores.rows import (
 )
 from inhouse.docs.stores.terms import Bag, bag_from, bag_of
 
-SCHEMA = 1
 KEPT_REMOVALS = 100_000
 """Transactions whose deleted chunk ids are remembered for mirrors; one further behind is built anew."""
 
 
-class Catalogue:
-    """One collection's file. Each thread gets a connection of its own; writers wait for each other."""
+class Catalogue(CollectionFile):
+    """What a collection's file is asked and told; `keep_vectors` where the vectors are in it as well."""
 
     def __init__(self, path: Path, *, keep_vectors: bool) -> None:
-        self.path = path
         self._keep_vectors = keep_vectors
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._closed = False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self.writing() as db:
-            self._create(db)
-        self.uuid = str(self.connection.execute("SELECT value FROM meta WHERE name = 'uuid'").fetchone()[0])
-
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """This thread's connection."""
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if self._closed:
-            raise StoreError("The collection was closed")
-        if db is None:
-            try:
-                db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
-                db.execute("PRAGMA page_size = 8192")
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = NORMAL")
-                db.execute("PRAGMA secure_delete = FAST")
-                db.execute("PRAGMA mmap_size = 4000000000")
-            except sqlite3.Error as error:
-                raise _error(self.path, error) from None
-            self._local.db = db
-            self._all.append(db)
-        return db
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all or nothing, one writer at a time."""
-        db = self.connection
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise _error(self.path, error) from None
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A view of one moment, whatever others write meanwhile."""
-        db = self.connection
-        if db.in_transaction:
-            yield db
-            return
-        try:
-            db.execute("BEGIN")
-            try:
-                yield db
-            finally:
-                db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise _error(self.path, error) from None
-
-    def _create(self, db: sqlite3.Connection) -> None:
-        there = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
-        if not there:
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise StoreError(f"{self.path} is the database of something else", do="Name another file")
-            for statement in TABLES.split(";"):
-                db.execute(statement)
-            db.executemany(
-                "INSERT INTO meta VALUES (?, ?)", [("schema", SCHEMA), ("uuid", uuid.uuid4().hex), ("version", 0)]
-            )
-        schema = db.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()[0]
-        if schema != SCHEMA:
-            raise StoreError(
-                f"{self.path} is of schema {schema}, this program knows {SCHEMA}", do="Upgrade inhouse to open it"
-            )
+        super().__init__(path)
 
     # --- changes ---------------------------------------------------------------------------------------------
 
@@ -231,7 +153,8 @@ class Catalogue:
         """Those of the chunks that are there, in the order asked for."""
         wanted = list(ids)
         rows = self.connection.execute(
-            CHUNK_COLUMNS + " WHERE c.id IN (SELECT value FROM json_each(?))", (json.dumps(wanted),)
+            f"{CHUNK_COLUMNS} WHERE c.id IN (SELECT value FROM json_each(?))",  # noqa: S608
+            (json.dumps(wanted),),
         )
         found = {row[0]: stored_chunk(row) for row in rows}
         return [found[number] for number in wanted if number in found]
@@ -313,6 +236,26 @@ class Catalogue:
                 [(name, dump(value)) for name, value in values.items()],
             )
 
+    # --- what a vector service still has to forget --------------------------------------------------------------
+
+    def garbage(self) -> list[int]:
+        """Ids that were reserved and not used, or whose chunks are gone."""
+        return [row[0] for row in self.connection.execute("SELECT id FROM garbage ORDER BY id")]
+
+    def swept(self, ids: Sequence[int]) -> None:
+        """Notes that the service forgot them."""
+        with self.writing() as db:
+            db.executemany("DELETE FROM garbage WHERE id = ?", ((number,) for number in ids))
+
+    def ids_by_key(self, keys: Sequence[bytes]) -> dict[bytes, int]:
+        """For each key that a chunk was embedded under, one such chunk."""
+        found: dict[bytes, int] = {}
+        for key in keys:
+            row = self.connection.execute("SELECT id FROM embedded WHERE key = ? LIMIT 1", (key,)).fetchone()
+            if row is not None:
+                found[key] = row[0]
+        return found
+
     # --- the embedding cache ---------------------------------------------------------------------------------
 
     def cached(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
@@ -339,18 +282,3 @@ class Catalogue:
         """Forgets vectors that no document used."""
         with self.writing() as db:
             db.execute("DELETE FROM cache")
-
-    def close(self) -> None:
-        """Closes every thread's connection."""
-        self._closed = True
-        for db in self._all:
-            db.close()
-        self._all.clear()
-
-
-def _error(path: Path, error: sqlite3.Error) -> StoreError:
-    if "not a database" in str(error) or "malformed" in str(error):
-        return StoreError(f"{path} is no readable collection", why=str(error), do="Remove it and sync again")
-    if "locked" in str(error):
-        return StoreError(f"{path} is busy", why="another process has been writing for a minute", do="Try again later")
-    return StoreError(f"{path} cannot be used", why=str(error), do="Check its folder's rights and space")

@@ -46,7 +46,8 @@ def decode(vector: bytes) -> Vectors:
 
 def filter_sql(where: Filter | None) -> tuple[str, list[Any]]:
     """A condition on `documents` and its parameters."""
-    conditions, given = ["1"], []
+    conditions = ["1"]
+    given: list[Any] = []
     if where is not None and where.tags_any is not None:
         conditions.append(
             "(tags = '[]' OR EXISTS (SELECT 1 FROM json_each(tags) t JOIN json_each(?) a ON a.value = t.value))"
@@ -65,6 +66,7 @@ def filter_sql(where: Filter | None) -> tuple[str, list[Any]]:
 
 
 def next_id(db: sqlite3.Connection) -> int:
+    """The id that the next chunk gets."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
     return 1 if row is None else int(row[0]) + 1
 
@@ -95,13 +97,16 @@ def storable(text: str) -> str:
 
 
 def dump(value: Any) -> str:
+    """A value as compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def stored_chunk(row: Sequence[Any]) -> StoredChunk:
+    """The chunk in a row of CHUNK_COLUMNS."""
     chunk = Chunk(row[2], tuple(json.loads(row[3])), row[4], row[5], row[6], row[7], row[8], bool(row[9]))
     return StoredChunk(row[0], row[1], chunk, row[10], row[11], frozenset(json.loads(row[12])))
 
 
 def read_document(row: Sequence[Any]) -> Document:
-    return Document(*row[:8], frozenset(json.loads(row[8])), row[9], tuple(json.loads(row[10])))
+    """The document in a row of DOCUMENT_COLUMNS."""
+    return Document(*row[:8], tags=frozenset(json.loads(row[8])), added_at=row[9], warnings=tuple(json.loads(row[10])))

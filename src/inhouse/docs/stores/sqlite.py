@@ -113,7 +113,7 @@ class SqliteStore(CatalogueStore):
     """A collection in the SQLite file at `path`, made if it is not there."""
 
     name = "sqlite"
-    capabilities = Capabilities(sparse=True, exact=True, remote=False)
+    capabilities = Capabilities(sparse=True, exact=True)
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, keep_vectors=True)

@@ -1,0 +1,303 @@
+"""A collection in PostgreSQL with the pgvector extension: documents, vectors and terms in a schema of its own.
+
+All in one database and one transaction; dense search is exact, BM25 is reckoned in SQL over arrays of terms.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from inhouse.core.errors import MissingExtra, StoreError
+from inhouse.docs.records import Chunk, Document
+from inhouse.docs.stores.base import (
+    Capabilities,
+    Change,
+    Counts,
+    Delete,
+    Filter,
+    Move,
+    Replace,
+    Scored,
+    StoredChunk,
+    Vectors,
+    VectorStore,
+    check_dimensions,
+    check_replace,
+    content_key,
+)
+from inhouse.docs.stores.pgvector_sql import (
+    BM25,
+    CHUNKS,
+    COPIED_TYPES,
+    COPY_CHUNKS,
+    DOCUMENTS,
+    INSERT_DOCUMENT,
+    TABLES,
+    condition,
+)
+from inhouse.docs.stores.terms import Bag, bag_of, term_number
+
+
+class PgVectorStore(VectorStore):
+    """The collection in the database at `url`, made if it is not there. A connection a thread."""
+
+    name = "pgvector"
+    capabilities = Capabilities(sparse=True, exact=True)
+
+    def __init__(self, url: str, collection: str) -> None:
+        try:
+            import psycopg
+            from pgvector.psycopg import register_vector
+        except ImportError:
+            raise MissingExtra(
+                "PostgreSQL's client or pgvector's is not installed", do="Run: pip install 'inhouse[pgvector]'"
+            ) from None
+        self._psycopg: Any = psycopg
+        self._register = register_vector
+        self._url = url
+        self._schema = f"inhouse_docs_{collection}"
+        self._local = threading.local()
+        self._all: list[Any] = []
+        self._create()
+
+    # --- connections -----------------------------------------------------------------------------------------
+
+    def _connect(self) -> Any:
+        try:
+            return self._psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+        except self._psycopg.Error as error:
+            why = str(error).strip().splitlines()[0]
+            raise StoreError("PostgreSQL cannot be reached", why=why, do="Check the URL and the server") from None
+
+    def _create(self) -> None:
+        sql = self._psycopg.sql
+        with self._connect() as db, self._errors(), db.transaction():
+            db.execute("SELECT pg_advisory_xact_lock(hashtext('inhouse_docs'))")
+            if db.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone() is None:
+                if db.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'").fetchone() is None:
+                    raise StoreError(
+                        "PostgreSQL has no pgvector",
+                        why="the server does not have the extension installed",
+                        do="Install it on the server (Debian: postgresql-17-pgvector), or use another store",
+                    )
+                db.execute("CREATE EXTENSION vector")
+            db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self._schema)))
+            self._enter(db)
+            db.execute(TABLES)
+
+    def _enter(self, db: Any) -> None:
+        sql = self._psycopg.sql
+        db.execute(sql.SQL("SET search_path TO {}, public").format(sql.Identifier(self._schema)))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._psycopg.Error as error:
+            raise StoreError("PostgreSQL refused", why=str(error).strip().splitlines()[0]) from None
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """This thread's connection; a lost one is opened again the next time."""
+        db = getattr(self._local, "db", None)
+        with self._errors():
+            if db is None or db.closed:
+                db = self._connect()
+                self._enter(db)
+                self._register(db)
+                self._local.db = db
+                self._all.append(db)
+            yield db
+
+    def _rows(self, query: str, given: Any = ()) -> list[Any]:
+        with self._open() as db:
+            return list(db.execute(query, given).fetchall())
+
+    # --- changes ---------------------------------------------------------------------------------------------
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Makes the changes in one transaction; writers wait for each other at its number."""
+        with self._open() as db, db.transaction():
+            db.execute("UPDATE version SET number = number + 1")
+            for change in changes:
+                if isinstance(change, Delete):
+                    db.execute("DELETE FROM documents WHERE id = %s", (change.document_id,))
+                elif isinstance(change, Move):
+                    self._write_document(db, change.document, must_be_there=True)
+                else:
+                    self._replace(db, change)
+
+    def _write_document(self, db: Any, document: Document, *, must_be_there: bool = False) -> int:
+        if must_be_there and not db.execute("SELECT 1 FROM documents WHERE id = %s", (document.id,)).fetchone():
+            raise StoreError(f"There is no document {document.id} to move")
+        values = (
+            document.id, document.source, _clean(document.path), _clean(document.title), document.sha256,
+            document.media_type, document.size_bytes, document.pages, sorted(document.tags), document.added_at,
+            [_clean(warning) for warning in document.warnings],
+        )  # fmt: skip
+        return int(db.execute(INSERT_DOCUMENT, values).fetchone()[0])
+
+    def _replace(self, db: Any, change: Replace) -> None:
+        row = db.execute("SELECT value FROM settings WHERE name = 'dimensions'").fetchone()
+        vectors = check_replace(change, None if row is None else int(row[0]))
+        if row is None and len(vectors):
+            json = self._psycopg.types.json.Jsonb(vectors.shape[1])
+            db.execute("INSERT INTO settings VALUES ('dimensions', %s)", (json,))
+        number = self._write_document(db, change.document)
+        db.execute("DELETE FROM chunks WHERE document = %s", (number,))
+        rows = iter(zip(vectors, change.terms, change.keys or [b""] * len(vectors), strict=True))
+        used: list[bytes] = []
+        with db.cursor().copy(COPY_CHUNKS) as out:
+            out.set_types(COPIED_TYPES)
+            for chunk in change.chunks:
+                start = (number, chunk.order, _clean(chunk.text), [_clean(h) for h in chunk.headings], chunk.page,
+                         None if chunk.sheet is None else _clean(chunk.sheet), chunk.tokens, chunk.parent)  # fmt: skip
+                if not chunk.embed:
+                    out.write_row((*start, None, None, None, None, None))
+                    continue
+                vector, terms, key = next(rows)
+                bag = bag_of(terms)
+                used.append(key or content_key(chunk.text))
+                numbers = bag.numbers.view(np.int32).tolist()
+                out.write_row((*start, used[-1], vector, bag.length, numbers, bag.counts.tolist()))
+        db.execute("DELETE FROM cache WHERE key = ANY(%s)", (used,))
+
+    # --- search ----------------------------------------------------------------------------------------------
+
+    def dense(self, vector: Vectors, k: int, where: Filter | None = None) -> list[Scored]:
+        """The k nearest by cosine, all compared."""
+        wanted = np.ascontiguousarray(vector, np.float32).ravel()
+        check_dimensions(len(wanted), self.settings().get("dimensions"))
+        if k <= 0:
+            return []
+        only, given = condition(where)
+        rows = self._rows(
+            f"SELECT id, -(vector <#> %(wanted)s) AS score FROM chunks WHERE vector IS NOT NULL AND {only}"  # noqa: S608
+            " ORDER BY vector <#> %(wanted)s, id LIMIT %(k)s",
+            {**given, "wanted": wanted, "k": k},
+        )
+        return [Scored(number, float(score)) for number, score in rows]
+
+    def sparse(self, terms: Sequence[str], k: int, where: Filter | None = None) -> list[Scored]:
+        """The k best by BM25."""
+        if k <= 0 or not terms:
+            return []
+        numbers = np.array(sorted({term_number(term) for term in terms}), np.uint32).view(np.int32).tolist()
+        only, given = condition(where)
+        rows = self._rows(BM25.replace("/* only */", only), {**given, "terms": numbers, "k": k})
+        return [Scored(number, float(score)) for number, score in rows]
+
+    # --- questions -------------------------------------------------------------------------------------------
+
+    def chunks(self, ids: Iterable[int]) -> list[StoredChunk]:
+        """Those of the chunks that are still there."""
+        wanted = list(ids)
+        found = {row[0]: _stored_chunk(row) for row in self._rows(f"{CHUNKS} WHERE c.id = ANY(%s)", (wanted,))}
+        return [found[number] for number in wanted if number in found]
+
+    def chunks_of(self, document_id: str, orders: Iterable[int] | None = None) -> list[StoredChunk]:
+        """A document's chunks in its own order."""
+        given = None if orders is None else list(orders)
+        query = f"{CHUNKS} WHERE d.id = %s AND (%s::int[] IS NULL OR c.ord = ANY(%s)) ORDER BY c.ord"
+        return [_stored_chunk(row) for row in self._rows(query, (document_id, given, given))]
+
+    def _of_embedded(self, columns: str, ids: Sequence[int]) -> list[Any]:
+        query = f"SELECT id, {columns} FROM chunks WHERE vector IS NOT NULL AND id = ANY(%s)"  # noqa: S608
+        found = {row[0]: row[1:] for row in self._rows(query, (list(map(int, ids)),))}
+        missing = [number for number in ids if number not in found]
+        if missing:
+            raise StoreError(f"Chunk {missing[0]} is not in the collection or not embedded")
+        return [found[number] for number in ids]
+
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The stored vectors, a row each."""
+        rows = [_array(row[0]) for row in self._of_embedded("vector", ids)]
+        return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+
+    def terms(self, ids: Sequence[int]) -> list[Bag]:
+        """What the chunks are found by."""
+        rows = self._of_embedded("terms, counts", ids)
+        return [Bag(np.array(terms, np.int32).view(np.uint32), np.array(counts, np.uint8)) for terms, counts in rows]
+
+    def keys(self, ids: Sequence[int]) -> list[bytes]:
+        """What the embedding cache knows the chunks by."""
+        return [bytes(row[0]) for row in self._of_embedded("key", ids)]
+
+    def documents(self, where: Filter | None = None) -> list[Document]:
+        """The documents, by path."""
+        only, given = condition(where)
+        only = only.replace("document IN", "number IN")
+        return [_document(row) for row in self._rows(f'{DOCUMENTS} WHERE {only} ORDER BY path COLLATE "C", id', given)]
+
+    def document(self, document_id: str) -> Document | None:
+        """One document, if it is there."""
+        rows = self._rows(f"{DOCUMENTS} WHERE id = %s", (document_id,))
+        return _document(rows[0]) if rows else None
+
+    def count(self) -> Counts:
+        """How much the collection holds."""
+        query = "SELECT (SELECT count(*) FROM documents), count(*), count(vector) FROM chunks"
+        return Counts(*self._rows(query)[0])
+
+    def settings(self) -> dict[str, Any]:
+        """What was kept with `set_settings`."""
+        return dict(self._rows("SELECT name, value FROM settings"))
+
+    def set_settings(self, values: Mapping[str, Any]) -> None:
+        """Keeps settings beside the documents."""
+        write = "INSERT INTO settings VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        with self._open() as db, db.transaction():
+            for name, value in values.items():
+                db.execute(write, (name, self._psycopg.types.json.Jsonb(value)))
+
+    def cached(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+        """The vectors that the store has for these keys."""
+        query = (
+            "SELECT key, vector FROM cache WHERE key = ANY(%(keys)s) UNION ALL "
+            "SELECT key, vector FROM chunks WHERE key = ANY(%(keys)s)"
+        )
+        return {bytes(key): _array(vector) for key, vector in self._rows(query, {"keys": list(keys)})}
+
+    def cache(self, keys: Sequence[bytes], vectors: Vectors) -> None:
+        """Keeps vectors before their document is ready."""
+        write = "INSERT INTO cache VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET vector = excluded.vector"
+        rows = list(zip(keys, np.asarray(vectors, np.float32), strict=True))
+        with self._open() as db, db.transaction():
+            db.cursor().executemany(write, rows)
+
+    def drop_cache(self) -> None:
+        """Forgets what no document used."""
+        with self._open() as db:
+            db.execute("DELETE FROM cache")
+
+    def version(self) -> int:
+        """The number of the last transaction."""
+        return int(self._rows("SELECT number FROM version")[0][0])
+
+    def close(self) -> None:
+        """Closes every thread's connection."""
+        for db in self._all:
+            db.close()
+
+
+def _clean(text: str) -> str:
+    """The text as PostgreSQL takes it: no NUL, no lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _array(vector: Any) -> Vectors:
+    return np.asarray(vector.to_numpy() if hasattr(vector, "to_numpy") else vector, np.float32)
+
+
+def _stored_chunk(row: Sequence[Any]) -> StoredChunk:
+    chunk = Chunk(row[2], tuple(row[3]), row[4], row[5], row[6], row[7], row[8], bool(row[9]))
+    return StoredChunk(row[0], row[1], chunk, row[10], row[11], frozenset(row[12]))
+
+
+def _document(row: Sequence[Any]) -> Document:
+    return Document(*row[:8], tags=frozenset(row[8]), added_at=row[9], warnings=tuple(row[10]))
