@@ -38,6 +38,7 @@ from platformdirs import user_cache_path
 
 from inhouse.bench.plan import BenchPlan, Closed, Open, Stage
 from inhouse.bench.runner import run_bench
+from inhouse.core.event_loop import run
 from inhouse.core.records import Sample
 from inhouse.engines.openai_compatible import OpenAICompatibleEngine
 from inhouse.store.repository import Store
@@ -60,7 +61,7 @@ def main() -> int:
     count, short, long = (5000, 100, 300) if full else (1500, 50, 150)
 
     with fake_server() as url:
-        samples = asyncio.run(ours(url, Stage(Open(RATE, "constant"), 64, 8, count=count)))
+        samples = run(ours(url, Stage(Open(RATE, "constant"), 64, 8, count=count)))
         late = {"inhouse, by its own clock": [sample.client_wait_s for sample in in_order(samples)]}
         late["inhouse, by the server's"] = lateness(arrivals(url)[-count:])
         if aiperf is not None:
@@ -74,9 +75,9 @@ def main() -> int:
 
         print(f"CPU time a token, {STREAMS} streams of {TOKENS} tokens")
         costs = {
-            "bare aiohttp": slope(lambda n: asyncio.run(bare(url, n)), short, long),
+            "bare aiohttp": slope(lambda n: run(bare(url, n)), short, long),
             "inhouse": slope(
-                lambda n: asyncio.run(ours(url, Stage(Closed(STREAMS), 64, TOKENS, count=n))), short, long
+                lambda n: run(ours(url, Stage(Closed(STREAMS), 64, TOKENS, count=n))), short, long
             ),
         }
         if aiperf is not None:

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 from inhouse.core.environment import usable_cores
+from inhouse.core.event_loop import run
 from inhouse.core.settings import get_settings
 from inhouse.engines.base import ChatRequest, DoneEvent, Message
 from inhouse.engines.embedded import EmbeddedEngine
@@ -46,7 +47,7 @@ def main() -> int:
     if options.bare:
         return serve_bare(options.bare, options.threads)
     spec = LaunchSpec(MODEL, model_path(get_settings(), MODEL), CONTEXT, SLOTS, options.threads)
-    return asyncio.run(compare(spec, budget_s=225.0 if options.full else 45.0))
+    return run(compare(spec, budget_s=225.0 if options.full else 45.0))
 
 
 async def compare(spec: LaunchSpec, budget_s: float) -> int:
@@ -132,6 +133,7 @@ def start_bare(spec: LaunchSpec) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,  # as our worker: the kernel shares the processor out by session
     )
 
 

@@ -104,6 +104,8 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine to its end; Ctrl-C or SIGTERM cancels it, lets it clean up, then ends the command."""
     import asyncio
 
+    from inhouse.core.event_loop import run
+
     async def cancellable() -> T:
         task = asyncio.current_task()
         assert task is not None
@@ -113,7 +115,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
         return await main
 
     try:
-        return asyncio.run(cancellable())
+        return run(cancellable())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 

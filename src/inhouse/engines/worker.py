@@ -19,6 +19,9 @@ from typing import Any
 HTTP_THREADS = 256
 # Prints warnings and errors; one level more would add lines for each request.
 VERBOSITY = 2
+# How often a thread that waits for the others looks again before it sleeps (libgomp's default: 300,000). With all of
+# those, one other busy process on the machine makes the threads wait for each other with nobody decoding.
+SPIN_COUNT = 1000
 
 
 def main() -> None:
@@ -39,6 +42,8 @@ def main() -> None:
 
 
 def _serve(launch: dict[str, Any]) -> Any:
+    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
+        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)  # read when the library is loaded
     from xllamacpp import CommonParams, Server
 
     params = CommonParams()
