@@ -13,14 +13,17 @@ from inhouse.docs.loaders.delimited import table_text
 from inhouse.docs.loaders.encoding import decode, named_encoding
 from inhouse.docs.records import Block, BlockKind, Loaded
 
+_NAME = re.compile(r"\w+")
 _SKIPPED = frozenset(
-    ("script", "style", "template", "noscript", "head", "nav", "svg", "iframe", "object", "embed", "canvas")
-    + ("audio", "video", "button", "select", "option", "input")
+    _NAME.findall(
+        "script style template noscript head nav svg iframe object embed canvas audio video button select option input"
+    )
 )
 _BLOCKS = frozenset(
-    ("address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dialog", "div", "dl", "dt")
-    + ("fieldset", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "main", "p", "section")
-    + ("summary", "tbody", "td", "th", "tr", "tfoot", "thead", "caption", "figcaption", "li")
+    _NAME.findall(
+        "address article aside blockquote body center dd details dialog div dl dt fieldset figure footer form header "
+        "hgroup hr html legend main p section summary tbody td th tr tfoot thead caption figcaption li"
+    )
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
