@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from inhouse import __version__
 from inhouse.core.errors import InhouseError, InvalidRequest
 from inhouse.gateway import ollama_answers, ollama_api, openai_api
 from inhouse.gateway.admin import admin_routes
+from inhouse.gateway.docs_page import HEADERS, docs_page
 from inhouse.gateway.exchange import Exchange, Receive, Scope, Send
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.handler import serve
@@ -53,7 +54,7 @@ class Application:
 
 def create_api(gateway: Gateway) -> FastAPI:
     """The routes that are not hot: models, health, metrics, administration, documentation."""
-    api = FastAPI(title="inhouse gateway", version=__version__, redoc_url=None)
+    api = FastAPI(title="inhouse gateway", version=__version__, docs_url=None, redoc_url=None)
     api.include_router(openai_routes(gateway))
     api.include_router(ollama_routes(gateway))
     api.include_router(admin_routes(gateway))
@@ -80,6 +81,10 @@ def create_api(gateway: Gateway) -> FastAPI:
         """Whether requests can be served: not while it shuts down, while no model answers or the ledger fails."""
         reason = await not_ready(gateway)
         return PlainTextResponse(reason or "ok", 503 if reason else 200)
+
+    @api.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(docs_page(api.openapi(), str(request.base_url).rstrip("/")), headers=HEADERS)
 
     describe(api, HOT_ROUTES)
     return api
