@@ -101,6 +101,7 @@ class Outcome:
     tainted: bool = False
     source: str = ""
     attempts: int = 0
+    reason: str = ""
     result: ToolResult | None = field(default=None, compare=False)
     """The tool's own result, where it gave one: its `commit` is still to be done."""
 

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study": ("study", "Run the study on this machine and write report.html and notes/."),
     "ask": ("ask", "Ask a model one question; the answer streams."),
     "chat": ("chat", "Talk with a model; the conversation is kept."),
+    "agent": ("agent", "Let a model work with tools; every step is kept, traced and replayed."),
     "models": ("models", "List, pull, verify and remove models."),
     "doctor": ("doctor", "Say what this machine is and which models fit it."),
     "bench": ("bench", "Measure latency, throughput, cold start and memory."),
@@ -36,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "guard": ("guard", "Check texts for personal data, secrets and injections; set the gateway's thresholds."),
     "audit": ("audit", "List, verify and export what admins did and what the guard decided."),
     "bodies": ("bodies", "Show, export and remove kept prompts and answers."),
+    "docs": ("docs", "Search your documents: add folders, keep them in step, ask."),
     "runs": ("runs", "List, show, compare, export and remove kept runs."),
     "report": ("report", "Write the report of a study again, from the store."),
 }

@@ -82,12 +82,12 @@ class Recorder:
             answer = self._engine.chat(request)
             async with aclosing(answer) if isinstance(answer, AsyncGenerator) else nullcontext():
                 async for event in answer:
-                    events.append(_event_data(event, start))
+                    events.append(event_data(event, start))
                     if isinstance(event, DoneEvent):
                         self._write(call)
                     yield event
         except EngineError as error:
-            self._write(call | {"error": _error_data(error), "after_s": time.perf_counter() - start})
+            self._write(call | {"error": error_data(error), "after_s": time.perf_counter() - start})
             raise
 
     async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
@@ -129,7 +129,7 @@ class Recorder:
         try:
             result = await answer
         except EngineError as error:
-            self._write(line | {"error": _error_data(error)})
+            self._write(line | {"error": error_data(error)})
             raise
         self._write(line | {"result": data(result)})
         return result
@@ -163,10 +163,10 @@ class Replayer:
         last = request.messages[-1].content if request.messages else ""
         call = self._call(request_hash(request), f"chat with {request.model}: {last!r}")
         for data in call["events"]:
-            yield _event(data, await self._reached(start, data["at"]))
+            yield read_event(data, await self._reached(start, data["at"]))
         if "error" in call:
             await self._reached(start, call.get("after_s", 0.0))
-            raise _error(call["error"])
+            raise read_error(call["error"])
 
     async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
         """See `Engine.embed`."""
@@ -215,7 +215,7 @@ class Replayer:
     def _result(self, call: str, asked: list[Any]) -> Any:
         line = self._call(_hash(call, asked), f"{call} {asked}")
         if "error" in line:
-            raise _error(line["error"])
+            raise read_error(line["error"])
         return line["result"]
 
     def _call(self, key: str, asked: str) -> dict[str, Any]:
@@ -258,11 +258,13 @@ def _read(path: Path) -> list[dict[str, Any]]:
     raise UsageError(f"{path} is no recording of an engine", do="Record one first, or correct the path")
 
 
-def _event_data(event: Event, start: float) -> dict[str, Any]:
+def event_data(event: Event, start: float) -> dict[str, Any]:
+    """The event as JSON, its time counted from `start`."""
     return {"event": _EVENT_NAMES[type(event)], **asdict(event), "at": event.at - start}
 
 
-def _event(data: Mapping[str, Any], at: float) -> Event:
+def read_event(data: Mapping[str, Any], at: float) -> Event:
+    """The inverse of `event_data`, stamped `at`."""
     values = {name: value for name, value in data.items() if name != "event"} | {"at": at}
     if "call" in values:
         values["call"] = ToolCall(**values["call"])
@@ -273,12 +275,14 @@ def _event(data: Mapping[str, Any], at: float) -> Event:
     return _EVENTS[data["event"]](**values)
 
 
-def _error_data(error: EngineError) -> dict[str, Any]:
+def error_data(error: EngineError) -> dict[str, Any]:
+    """The error as JSON."""
     retry = {"retry_after_s": error.retry_after_s} if isinstance(error, EngineOverloaded) else {}
     return {"class": type(error).__name__, "what": error.what, "why": error.why, "do": error.do} | retry
 
 
-def _error(data: Mapping[str, Any]) -> EngineError:
+def read_error(data: Mapping[str, Any]) -> EngineError:
+    """The inverse of `error_data`."""
     kind = getattr(errors, data["class"], EngineError)
     error: EngineError = kind(data["what"], why=data["why"], do=data["do"])
     if isinstance(error, EngineOverloaded):

@@ -40,7 +40,7 @@ def tools_as_text(request: ChatRequest) -> ChatRequest:
         system = messages.pop(0).content + "\n\n" if messages and messages[0].role == "system" else ""
         messages.insert(0, Message("system", system + offer))
         if request.tool_choice == "required" and schema is None:
-            schema = _call_schema(request.tools)
+            schema = _any_call_schema(request.tools)
     return replace(request, messages=tuple(messages), tools=(), tool_choice=None, json_schema=schema)
 
 
@@ -62,14 +62,16 @@ def _declaration(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _call_schema(tools: tuple[ToolSpec, ...]) -> Mapping[str, Any]:
-    calls: list[Mapping[str, Any]] = [
-        {
-            "type": "object",
-            "properties": {"name": {"const": tool.name}, "arguments": tool.parameters},
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-        for tool in tools
-    ]
+def call_schema(tool: ToolSpec) -> Mapping[str, Any]:
+    """The JSON schema of one call of the tool, as the offer asks for it."""
+    return {
+        "type": "object",
+        "properties": {"name": {"const": tool.name}, "arguments": tool.parameters},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _any_call_schema(tools: tuple[ToolSpec, ...]) -> Mapping[str, Any]:
+    calls = [call_schema(tool) for tool in tools]
     return calls[0] if len(calls) == 1 else {"anyOf": calls}

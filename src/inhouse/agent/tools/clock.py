@@ -38,7 +38,8 @@ async def run(arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         now = now.astimezone()
     data: dict[str, Any] = {"now": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A")}
     text = f"{now:%Y-%m-%d %H:%M:%S} {now.tzname()}, {now:%A}"
-    if asked := arguments.get("date"):
+    asked = str(arguments.get("date", "")).strip()
+    if asked.lower() not in ("", "today", "now"):  # small models fill in what they need not
         try:
             day = date.fromisoformat(asked)
         except ValueError:

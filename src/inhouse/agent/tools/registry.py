@@ -19,6 +19,8 @@ GROUP = "inhouse.tools"
 # Name: the function that makes it, as module:function.
 OWN: dict[str, str] = {
     "clock": "inhouse.agent.tools.clock:make",
+    "read_more": "inhouse.agent.tools.notes:make_read_more",
+    "remember": "inhouse.agent.tools.notes:make_remember",
 }
 
 

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from inhouse.store import audit_tables as audit_tables  # their tables join the others' metadata
+from inhouse.store import agent_tables as agent_tables  # their tables join the others' metadata
+from inhouse.store import audit_tables as audit_tables
 from inhouse.store import gateway_tables as gateway_tables
 from inhouse.store.tables import metadata
 
