@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -72,6 +73,65 @@ def test_the_gpu_file_adds_every_nvidia_gpu_and_nothing_else():
     }
 
 
+def started_by(*profiles: str) -> set[str]:
+    """The services that `docker compose up` starts with these profiles."""
+    services = read(DEPLOY / "compose.yaml")["services"]
+    return {name for name, one in services.items() if not one.get("profiles") or set(one["profiles"]) & set(profiles)}
+
+
+def test_alone_it_starts_ollama_and_the_profiles_add_the_rest():
+    assert started_by() == {"ollama"}
+    assert started_by("gateway") == {"ollama", "gateway", "postgres", "redis"}
+    assert started_by("full") == {"ollama", "gateway", "postgres", "redis", "prometheus", "grafana"}
+
+
+def test_nothing_that_only_a_profile_needs_is_asked_of_who_starts_ollama_alone():
+    """Compose reads the whole file whatever is started: a variable that must be set, or a file, would stop it."""
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert ":?" not in text
+    assert not re.search(r"\$\{\w+\?", text)
+    files = [file for one in read(DEPLOY / "compose.yaml")["services"].values() for file in one.get("env_file", ())]
+    assert files
+    assert not any(file["required"] for file in files)
+
+
+def test_what_a_service_waits_for_is_started_with_it_and_can_tell_its_health():
+    services = read(DEPLOY / "compose.yaml")["services"]
+    for profile in ("gateway", "full"):
+        started = started_by(profile)
+        for name in started:
+            assert set(services[name].get("depends_on", ())) <= started, name
+    built = (DEPLOY / "Dockerfile").read_text()
+    assert all("healthcheck" in one or (name == "gateway" and "HEALTHCHECK" in built) for name, one in services.items())
+
+
+def test_only_the_gateway_can_be_published_beyond_this_machine():
+    for name, service in read(DEPLOY / "compose.yaml")["services"].items():
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:") or (name == "gateway" and ":-127.0.0.1}:" in port)
+
+
+def test_what_must_outlive_a_container_is_in_a_named_volume_and_no_secret_is_in_the_files():
+    composed = read(DEPLOY / "compose.yaml")
+    named = {mount.partition(":")[0] for one in composed["services"].values() for mount in one.get("volumes", ())}
+    assert set(composed["volumes"]) <= named
+    for service in composed["services"].values():
+        assert not [name for name in service.get("environment", {}) if re.search("PASSWORD|KEY|SECRET", name)]
+    example = dict(
+        line.split("=", 1) for line in (DEPLOY / "gateway.env.example").read_text().splitlines() if line[:1].isupper()
+    )
+    assert example["POSTGRES_PASSWORD"] == example["GF_SECURITY_ADMIN_PASSWORD"] == ""
+    ignored = (DEPLOY.parent / ".gitignore").read_text().split()
+    assert {"/deploy/gateway.env", "/deploy/metrics.key"} <= set(ignored)
+
+
+def test_the_files_that_are_mounted_are_there():
+    for service in read(DEPLOY / "compose.yaml")["services"].values():
+        for mount in service.get("volumes", ()):
+            if mount.startswith("./"):
+                assert (DEPLOY / mount.partition(":")[0]).is_dir()
+
+
 @pytest.mark.skipif(
     not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
     reason="docker compose is not installed",
@@ -84,7 +144,9 @@ def test_docker_compose_itself_reads_them(files):
         ["docker", "compose", *options, "config", "--format", "json"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0, done.stderr
-    service = json.loads(done.stdout)["services"]["ollama"]
+    services = json.loads(done.stdout)["services"]
+    assert set(services) == {"ollama"}
+    service = services["ollama"]
     assert service["ports"][0]["host_ip"] == "127.0.0.1"
     assert service["ports"][0]["published"] == "11500"
     assert service["environment"]["OLLAMA_NUM_PARALLEL"] == "4"
