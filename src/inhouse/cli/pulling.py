@@ -63,6 +63,7 @@ async def _follow_ollama(settings: Settings, name: str, show: Callable[[PullProg
                 show(PullProgress("downloading", sum(done.values()), sum(total.values()), "ollama"))
             else:
                 show(PullProgress(step.status, sum(done.values()), sum(total.values()) or None, "ollama"))
+        done = dict(total)  # the last line for a layer can fall short of its end
     finally:
         await engine.close()
     downloaded = sum(done.values()) - sum(begun.values())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-import uvloop
-
+from inhouse.core.event_loop import run
 from inhouse.core.settings import Settings
 from inhouse.gateway.open import open_gateway
 from inhouse.gateway.parent import run_workers
@@ -17,10 +15,9 @@ from inhouse.gateway.settings import GatewaySettings
 def run_gateway(settings: Settings, gateway_settings: GatewaySettings, tell: Callable[[str], None]) -> None:
     """Serves until a signal ends it. `tell` gets what a person should know."""
     if gateway_settings.workers > 1:
-        asyncio.run(run_workers(settings, gateway_settings, tell))
+        run(run_workers(settings, gateway_settings, tell))
         return
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, gateway_settings, tell))
+    run(_serve(settings, gateway_settings, tell))
 
 
 async def _serve(settings: Settings, gateway_settings: GatewaySettings, tell: Callable[[str], None]) -> None:

@@ -14,9 +14,8 @@ import socket
 import sys
 from contextlib import suppress
 
-import uvloop
-
 from inhouse.core.errors import InhouseError
+from inhouse.core.event_loop import run
 from inhouse.gateway.lent_engine import LentEngine
 from inhouse.gateway.open import Loan, open_gateway
 from inhouse.gateway.server import run_server
@@ -28,8 +27,7 @@ def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints belongs in the log
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_serve(out)))
+    sys.exit(run(_serve(out)))
 
 
 async def _serve(out: int) -> int:
