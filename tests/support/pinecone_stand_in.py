@@ -136,7 +136,7 @@ class _Server(ThreadingHTTPServer):
 def run_pinecone() -> Iterator[str]:
     """The URL of an empty index's host."""
     server = _Server()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -28,6 +28,8 @@ from inhouse.docs.stores.mirror import Mirror
 from inhouse.docs.stores.rows import decode
 from inhouse.docs.stores.terms import Bag
 
+_TRIES = 5
+
 
 class CatalogueStore(VectorStore):
     """What every store with a catalogue has in common: all but the vectors."""
@@ -127,8 +129,12 @@ class SqliteStore(CatalogueStore):
         wanted = self.query(vector)
         if k <= 0:
             return []
-        ids = self.mirror.nearest(wanted, candidates(k), where)
-        found = self.catalogue.vectors_among(ids.tolist())
+        found: dict[int, bytes] = {}
+        for _ in range(_TRIES):
+            ids = self.mirror.nearest(wanted, candidates(k), where).tolist()
+            found = self.catalogue.vectors_among(ids)
+            if len(found) == len(ids):
+                break  # otherwise some were deleted between the two, and others take their places
         if not found:
             return []
         order = np.fromiter(found, np.int64, len(found))
