@@ -1,0 +1,96 @@
+"""How much each sign counts that a chunk answers a question: the signs, their weights, and fitting the weights.
+
+Numbers only: knows no store, no text and no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inhouse.docs.stores.terms import Bag, term_number
+
+Signs = NDArray[np.float64]
+"""A row for each candidate, a column for each field of Weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each sign counts. The defaults were fitted by training/retrieval on questions of KoBEST's BoolQ.
+
+    `dense`, `bm25_words` and `bm25_pairs` are for scores in standard deviations over the candidates; `covered_words`
+    and `covered_pairs` for the share of the question's terms that the chunk has, rare ones counting more.
+    """
+
+    dense: float = 1.0
+    bm25_words: float = 1.0
+    bm25_pairs: float = 1.0
+    covered_words: float = 4.0
+    covered_pairs: float = 4.0
+
+    def row(self) -> Signs:
+        """The weights in the order of the columns."""
+        return np.array([getattr(self, name) for name in SIGNS])
+
+    @classmethod
+    def of(cls, values: Mapping[str, float]) -> Weights:
+        """The weights of a collection's settings; names that are not given keep their default."""
+        return cls(**{name: float(values[name]) for name in SIGNS if name in values})
+
+
+SIGNS = tuple(field.name for field in fields(Weights))
+_EPSILON = 1e-9
+
+
+def standardised(scores: Mapping[int, float], ids: Sequence[int]) -> Signs:
+    """Scores in standard deviations from their mean, for the ids; one without a score gets the lowest."""
+    if not scores:
+        return np.zeros(len(ids))
+    values = np.array(list(scores.values()))
+    floor = values.min()
+    row = np.array([scores.get(number, floor) for number in ids])
+    return np.asarray((row - values.mean()) / (values.std() + _EPSILON))
+
+
+def coverage(terms: Sequence[str], bags: Sequence[Bag]) -> tuple[Signs, list[list[str]]]:
+    """Which share of the terms each bag has, and which of them.
+
+    A term counts by its inverse document frequency among the bags: what all candidates have tells none apart.
+    """
+    asked = list(dict.fromkeys(terms))
+    if not asked or not bags:
+        return np.zeros(len(bags)), [[] for _ in bags]
+    numbers = np.array([term_number(term) for term in asked], np.uint32)
+    has = np.stack([np.isin(numbers, bag.numbers) for bag in bags])
+    frequency = has.sum(0)
+    rarity = np.log1p((len(bags) - frequency + 0.5) / (frequency + 0.5))
+    return has @ rarity / rarity.sum(), [[asked[at] for at in np.flatnonzero(row)] for row in has]
+
+
+def fit(examples: Sequence[tuple[Signs, int]], *, start: Weights | None = None, strength: float = 0.01) -> Weights:
+    """The weights under which the right candidates are likeliest (softmax over each question's candidates).
+
+    Args:
+        examples: For each question its candidates' signs, and which row is right.
+        start: Where to start, and what little data is held to.
+        strength: How strongly it is held to it; divided by the number of examples times 100.
+    """
+    start = start or Weights()
+    if not examples:
+        return start
+    prior = start.row()
+    weights, pull = prior.copy(), strength * 100 / len(examples)
+    mean, spread = np.zeros_like(prior), np.zeros_like(prior)
+    for step in range(1, 401):  # Adam
+        slope = pull * (weights - prior)
+        for signs, right in examples:
+            scores = signs @ weights
+            share = np.exp(scores - scores.max())
+            slope += (share @ signs / share.sum() - signs[right]) / len(examples)
+        mean = 0.9 * mean + 0.1 * slope
+        spread = 0.999 * spread + 0.001 * slope * slope
+        weights -= 0.05 * (mean / (1 - 0.9**step)) / (np.sqrt(spread / (1 - 0.999**step)) + 1e-8)
+    return Weights(**dict(zip(SIGNS, weights.round(4).tolist(), strict=True)))
