@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
+from collections import Counter
 
 import httpx
 import pytest
@@ -205,3 +207,98 @@ async def test_a_deadline_that_is_no_number_is_refused(running):
         for value in ("soon", "-1", "nan", "inf"):
             answer = await http.post(URL, json=BODY, headers={"X-Deadline-Seconds": value})
             assert answer.status_code == 400
+
+
+async def test_a_client_that_closes_its_half_is_taken_to_have_left(running):
+    """A closed and a half-closed connection look alike, so that the engine must not go on for either."""
+    running.engine.word_s = 0.02
+    body = json.dumps({**BODY, "stream": True, "messages": [{"role": "user", "content": "word " * 500}]})
+    request = f"POST {URL} HTTP/1.1\r\nHost: g\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    writers = []
+    for _ in range(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(request)
+        await reader.readuntil(b"word")
+        writer.write_eof()
+        writers.append(writer)
+    for _ in range(100):
+        if not running.engine.under_way:
+            break
+        await asyncio.sleep(0.02)
+    assert running.engine.under_way == running.gateway.running == 0
+    for writer in writers:
+        writer.close()
+    running.engine.word_s = 0
+    await still_serves(running)
+
+
+async def test_a_client_that_closes_its_half_in_mid_request_is_dropped(running):
+    for sent in (b"POST /v1/cha", f"POST {URL} HTTP/1.1\r\nHost: g\r\nContent-Length: 90\r\n\r\n{{".encode()):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(sent)
+        writer.write_eof()
+        assert b" 200 " not in await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    assert running.gateway.running == 0
+    await still_serves(running)
+
+
+async def test_many_slow_clients_hold_up_nobody(start):
+    running = await start(settings={"head_timeout_s": 1.0, "body_timeout_s": 1.0})
+    head = f"POST {URL} HTTP/1.1\r\nHost: g\r\n".encode()
+    slow = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(200)]
+    for number, (_, writer) in enumerate(slow):
+        writer.write(head if number % 2 else head + b"Content-Length: 100\r\n\r\n")
+    for turn in range(4):
+        for _, writer in slow:
+            if not writer.is_closing():
+                writer.write(b"X")
+        begin = time.perf_counter()
+        await still_serves(running)
+        assert time.perf_counter() - begin < 2, turn
+        await asyncio.sleep(0.1)
+    ends = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in slow), return_exceptions=True), 10)
+    assert not [end for end in ends if isinstance(end, bytes) and b" 200 " in end]
+    for _, writer in slow:
+        writer.close()
+
+
+async def test_bodies_that_were_changed_at_random_are_answered_or_refused_and_never_a_defect(running):
+    moment = random.Random(4)
+    whole = json.dumps(
+        {
+            **BODY,
+            "stream": False,
+            "max_tokens": 5,
+            "stop": ["x"],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+            "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
+            "logprobs": True,
+            "top_logprobs": 2,
+        }
+    ).encode()
+    codes: Counter[int] = Counter()
+    async with httpx.AsyncClient(base_url=running.url, timeout=5) as http:
+        for _ in range(400):
+            body = bytearray(whole)
+            for _ in range(moment.randint(1, 4)):
+                at = moment.randrange(len(body))
+                match moment.randrange(4):
+                    case 0:
+                        body[at] = moment.randrange(256)
+                    case 1:
+                        del body[at : at + moment.randint(1, 20)]
+                    case 2:
+                        body[at:at] = moment.choice(
+                            [b"null", b'"', b"{}", b"[1]", b"-1", b"1e400", b"\\ud800", b"\x00"]
+                        )
+                    case _:
+                        body[at:at] = body[: moment.randint(1, 40)]
+                if not body:
+                    break
+            path = moment.choice([URL, "/api/chat", "/v1/completions", "/api/generate", "/v1/embeddings", "/api/embed"])
+            codes[(await http.post(path, content=bytes(body))).status_code] += 1
+    assert set(codes) <= {200, 400, 404}, codes
+    assert codes[400] > 100
+    assert not [line for line in running.logged() if line["event"] == "defect"]
+    await still_serves(running)

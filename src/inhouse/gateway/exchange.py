@@ -76,7 +76,9 @@ class Exchange:
             if not self._body_late:
                 raise
             _this_task().uncancel()
-            raise InvalidRequest(f"The body did not come within {timeout_s:g} s", do="Send it faster") from None
+            late = InvalidRequest(f"The body did not come within {timeout_s:g} s", do="Send it faster")
+            late.headers = ((b"connection", b"close"),)  # or it could go on holding the connection
+            raise late from None
         finally:
             timer.cancel()
 
