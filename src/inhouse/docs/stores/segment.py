@@ -64,19 +64,25 @@ class Segment:
 
     def nearest(self, code: NDArray[np.int8], k: int, mask: Mask | None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Ids and scores of the k nearest rows by 8-bit product, in no order."""
-        rows = None
-        codes, scales = self.codes, self.scales
-        if mask is not None and mask.mean() < _FEW:
-            rows = np.flatnonzero(mask)
-            codes, scales = np.ascontiguousarray(codes[rows]), scales[rows]
-        if not len(codes):
-            return self.ids[:0], self.scales[:0]
-        scores = np.asarray(numkong.cdist(code[None], codes, metric="dot")).ravel() * scales
-        if mask is not None and rows is None:
-            scores[~mask] = -np.inf
+        if mask is None:
+            scores = self._products(code, self.codes, self.scales)
+            best = best_of(scores, k)
+            return self.ids[best], scores[best]
+        rows = np.flatnonzero(mask)
+        if len(rows) < _FEW * len(self):
+            scores = self._products(code, np.ascontiguousarray(self.codes[rows]), self.scales[rows])
+        else:
+            scores = self._products(code, self.codes, self.scales)[rows]
         best = best_of(scores, k)
-        best = best[scores[best] > -np.inf]
-        return self.ids[best if rows is None else rows[best]], scores[best]
+        return self.ids[rows[best]], scores[best]
+
+    def _products(
+        self, code: NDArray[np.int8], codes: NDArray[np.int8], scales: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        if not len(codes):
+            return np.zeros(0)
+        products: NDArray[np.float64] = np.asarray(numkong.cdist(code[None], codes, metric="dot")).ravel()
+        return products * scales
 
     def frequencies(self, terms: NDArray[np.uint32]) -> NDArray[np.int64]:
         """In how many rows each term occurs."""
@@ -97,8 +103,9 @@ class Segment:
                 scores[self._rows[span]] += self._impacts[span] * np.float32(weight * _IMPACT_STEP)
         if mask is not None:
             scores *= mask
-        best = best_of(scores, k)
-        best = best[scores[best] > 0]
+        # Only rows with a score are partitioned: that is slow where most are equal.
+        rows = np.flatnonzero(scores)
+        best = rows[best_of(scores[rows], k)]
         return self.ids[best], scores[best]
 
 
