@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from inhouse.docs.stores.base import Filter, Scored, Vectors
@@ -199,7 +200,7 @@ class Mirror:
                 if newest - entry["version"] > KEPT_REMOVALS:
                     break
                 try:
-                    segment = read(folder / entry["name"])
+                    segment = _open(folder / entry["name"])
                     _check_sample(db, segment)
                 except (OSError, DamagedSegment, ValueError, KeyError, TypeError):
                     break
@@ -260,6 +261,15 @@ def _good_prefix(parts: list[_Part]) -> list[_Part]:
         if part.living < (1 - _DEAD_SHARE) * len(part.segment):
             return parts[:index]
     return parts
+
+
+def _open(path: Path) -> Segment:
+    """Maps a segment; checks every byte the first time after the machine was started, as its power may have failed."""
+    unchecked = path.stat().st_mtime < psutil.boot_time()
+    segment = read(path, whole=unchecked)
+    if unchecked:
+        os.utime(path)
+    return segment
 
 
 def _check_sample(db: sqlite3.Connection, segment: Segment) -> None:
