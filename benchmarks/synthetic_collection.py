@@ -25,7 +25,8 @@ _SHARED = 1.5
 
 def _zipf(random: np.random.Generator, size: int) -> NDArray[np.int64]:
     # Inverse of the cumulative harmonic series, which is close to a logarithm.
-    return np.minimum(np.exp(random.random(size) * np.log(_TERMS)), _TERMS - 1).astype(np.int64)
+    terms: NDArray[np.int64] = np.minimum(np.exp(random.random(size) * np.log(_TERMS)), _TERMS - 1).astype(np.int64)
+    return terms
 
 
 def _vectors(random: np.random.Generator, rows: int) -> NDArray[np.float32]:
@@ -34,7 +35,8 @@ def _vectors(random: np.random.Generator, rows: int) -> NDArray[np.float32]:
     centres = fixed.standard_normal((_CLUSTERS, DIMENSIONS)).astype(np.float32)
     vectors = random.standard_normal((rows, DIMENSIONS), dtype=np.float32)
     vectors += centres[random.integers(0, _CLUSTERS, rows)] + _SHARED * shared
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def documents(chunks: int) -> Iterator[Replace]:

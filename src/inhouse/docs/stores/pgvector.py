@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from inhouse.core.errors import MissingExtra, StoreError
-from inhouse.docs.records import Chunk, Document
+from inhouse.docs.records import Document
 from inhouse.docs.stores.base import (
     Capabilities,
     Change,
@@ -39,6 +39,8 @@ from inhouse.docs.stores.pgvector_sql import (
     INSERT_DOCUMENT,
     TABLES,
     condition,
+    read_chunk,
+    read_document,
 )
 from inhouse.docs.stores.terms import Bag, bag_of, term_number
 
@@ -197,14 +199,14 @@ class PgVectorStore(VectorStore):
     def chunks(self, ids: Iterable[int]) -> list[StoredChunk]:
         """Those of the chunks that are still there."""
         wanted = list(ids)
-        found = {row[0]: _stored_chunk(row) for row in self._rows(f"{CHUNKS} WHERE c.id = ANY(%s)", (wanted,))}
+        found = {row[0]: read_chunk(row) for row in self._rows(f"{CHUNKS} WHERE c.id = ANY(%s)", (wanted,))}
         return [found[number] for number in wanted if number in found]
 
     def chunks_of(self, document_id: str, orders: Iterable[int] | None = None) -> list[StoredChunk]:
         """A document's chunks in its own order."""
         given = None if orders is None else list(orders)
         query = f"{CHUNKS} WHERE d.id = %s AND (%s::int[] IS NULL OR c.ord = ANY(%s)) ORDER BY c.ord"
-        return [_stored_chunk(row) for row in self._rows(query, (document_id, given, given))]
+        return [read_chunk(row) for row in self._rows(query, (document_id, given, given))]
 
     def _of_embedded(self, columns: str, ids: Sequence[int]) -> list[Any]:
         query = f"SELECT id, {columns} FROM chunks WHERE vector IS NOT NULL AND id = ANY(%s)"  # noqa: S608
@@ -232,12 +234,13 @@ class PgVectorStore(VectorStore):
         """The documents, by path."""
         only, given = condition(where)
         only = only.replace("document IN", "number IN")
-        return [_document(row) for row in self._rows(f'{DOCUMENTS} WHERE {only} ORDER BY path COLLATE "C", id', given)]
+        query = f'{DOCUMENTS} WHERE {only} ORDER BY path COLLATE "C", id'
+        return [read_document(row) for row in self._rows(query, given)]
 
     def document(self, document_id: str) -> Document | None:
         """One document, if it is there."""
         rows = self._rows(f"{DOCUMENTS} WHERE id = %s", (document_id,))
-        return _document(rows[0]) if rows else None
+        return read_document(rows[0]) if rows else None
 
     def count(self) -> Counts:
         """How much the collection holds."""
@@ -292,12 +295,3 @@ def _clean(text: str) -> str:
 
 def _array(vector: Any) -> Vectors:
     return np.asarray(vector.to_numpy() if hasattr(vector, "to_numpy") else vector, np.float32)
-
-
-def _stored_chunk(row: Sequence[Any]) -> StoredChunk:
-    chunk = Chunk(row[2], tuple(row[3]), row[4], row[5], row[6], row[7], row[8], bool(row[9]))
-    return StoredChunk(row[0], row[1], chunk, row[10], row[11], frozenset(row[12]))
-
-
-def _document(row: Sequence[Any]) -> Document:
-    return Document(*row[:8], tags=frozenset(row[8]), added_at=row[9], warnings=tuple(row[10]))

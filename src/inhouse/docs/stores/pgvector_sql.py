@@ -1,10 +1,12 @@
-"""The SQL of the pgvector store: tables, BM25 and filters. Runs nothing."""
+"""The SQL of the pgvector store: tables, BM25, filters, and rows to records. Runs nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from inhouse.docs.stores.base import Filter
+from inhouse.docs.records import Chunk, Document
+from inhouse.docs.stores.base import Filter, StoredChunk
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS version (number bigint NOT NULL);
@@ -77,3 +79,17 @@ def condition(where: Filter | None) -> tuple[str, dict[str, Any]]:
     if not parts:
         return "TRUE", {}
     return f"document IN (SELECT number FROM documents WHERE {' AND '.join(parts)})", given  # noqa: S608
+
+
+def read_chunk(row: Sequence[Any]) -> StoredChunk:
+    """The chunk in a row of CHUNKS."""
+    chunk = Chunk(row[2], tuple(row[3]), row[4], row[5], row[6], row[7], row[8], bool(row[9]))
+    return StoredChunk(row[0], row[1], chunk, row[10], row[11], frozenset(row[12]))
+
+
+def read_document(row: Sequence[Any]) -> Document:
+    """The document in a row of DOCUMENTS."""
+    document_id, source, path, title, sha256, media, size, pages, tags, added_at, warnings = row
+    return Document(
+        document_id, source, path, title, sha256, media, size, pages, frozenset(tags), added_at, tuple(warnings)
+    )

@@ -109,4 +109,8 @@ def stored_chunk(row: Sequence[Any]) -> StoredChunk:
 
 def read_document(row: Sequence[Any]) -> Document:
     """The document in a row of DOCUMENT_COLUMNS."""
-    return Document(*row[:8], tags=frozenset(json.loads(row[8])), added_at=row[9], warnings=tuple(json.loads(row[10])))
+    document_id, source, path, title, sha256, media, size, pages, tags, added_at, warnings = row
+    return Document(
+        document_id, source, path, title, sha256, media, size, pages,
+        frozenset(json.loads(tags)), added_at, tuple(json.loads(warnings)),
+    )  # fmt: skip
