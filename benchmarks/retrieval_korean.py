@@ -1,8 +1,8 @@
 """Korean questions and passages: hybrid search against BM25 on words and on letter pairs, and vectors alone.
 
-Measures on ../shared/data/korean_qa_retrieval (or the folder given), on which nothing was fitted. "Vectors alone" is
-what the default pipelines of LangChain and LlamaIndex do (one nearest-neighbour search by cosine over passages that
-fit one chunk), with the same embedding; --questions N takes every so-manieth question, so that it ends in a minute or
+Measures on ../shared/data/korean_qa_retrieval (or the folder given), on which nothing was fitted. LangChain's and LlamaIndex's
+pipelines are not run here yet: "vectors alone" is our own nearest-neighbour search with the same embedding.
+--questions N takes every so-manieth question, so that it ends in a minute or
 two, and the embeddings are kept under the cache folder.
 """
 
@@ -53,10 +53,9 @@ def main() -> int:
                              for row, vector in zip(passages, vectors, strict=True)])  # fmt: skip
                 if name == "hybrid":
                     searcher = Searcher(store, embedder, how=how)  # type: ignore[arg-type]
-                    ranked["hybrid"] = [[hit.chunk.document_id for hit in searcher.search(row["question"], 5)]
-                                        for row in questions]  # fmt: skip
-                    ranked["vectors alone"] = [[hit.chunk.document_id for hit in
-                                                searcher.search(row["question"], 5, mode="dense")] for row in questions]  # fmt: skip
+                    for label, mode in (("hybrid", "hybrid"), ("vectors alone", "dense")):
+                        found_all = [searcher.search(row["question"], 5, mode=mode) for row in questions]  # type: ignore[arg-type]
+                        ranked[label] = [[hit.chunk.document_id for hit in hits] for hits in found_all]
                 else:
                     cut: Callable[[str], list[str]] = words if how == "words" else pairs
                     found = [store.sparse(cut(row["question"]), 5) for row in questions]

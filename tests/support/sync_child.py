@@ -51,7 +51,8 @@ def main() -> None:
 
     folder, data_dir = map(Path, sys.argv[1:3])
     store = open_store("", "kept", data_dir=data_dir)
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     sync(Source(folder), store, HashedWords(), lock=data_dir / "kept.lock", wait_s=30)
     store.close()
 

@@ -19,7 +19,7 @@ Signs = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each sign counts. The defaults were set by hand: the three rankings alike, coverage enough to part near ties.
+    """What each sign counts. The defaults were set by hand: three rankings alike, coverage to part near ties.
 
     `dense`, `bm25_words` and `bm25_pairs` are for scores in standard deviations over the candidates; `covered_words`
     and `covered_pairs` for the share of the question's terms that the chunk has, rare ones counting more.
