@@ -111,7 +111,8 @@ class Agent:
             )
         facts = list(self._facts())
         pinned = await self._world.count(pinned_text(self._config, facts, declared(self._tools.values())))
-        data = {"facts": facts, "pinned_tokens": pinned}
+        specs = [asdict(tool.spec) for tool in self._tools.values()]  # a replay needs no tool itself
+        data = {"facts": facts, "pinned_tokens": pinned, "tools": specs}
         tokens = await self._world.count(text)
         await self._keep(
             journal, Step(len(journal.steps), StepKind.INPUT, text, self._world.now(), tokens=tokens, data=data)
@@ -134,15 +135,14 @@ class Agent:
         offered = [tool for tool in self._tools.values() if view.cut or tool.name != READ_MORE]
         request = ask_for_answer(self._config, offered, view.messages, turn)
         answer = await self._world.ask(request)
-        meaning = read_answer(answer.events, number, self._tools)
+        meaning = read_answer(answer.events, number, {tool.name: tool for tool in offered})
         data = _kept(request, answer) | {"problem": "" if answer.error else meaning.problem, "planned": view.tokens}
         calls = () if answer.error else await self._counted(meaning)
-        written = meaning.text + "".join(call.name + call.written for call in calls)
         await self._keep(
             journal,
             Step(
                 number, StepKind.MODEL, meaning.text, answer.at, answer.duration_s,
-                tokens=await self._world.count(written),
+                tokens=await self._world.count(written_text(meaning.text, calls)),
                 usage=answer.usage,
                 error="" if answer.error is None else str(answer.error),
                 data=data,
@@ -269,6 +269,11 @@ class Agent:
 
     def _end(self, journal: Journal, begun: int, status: Status) -> Turn:
         return Turn(status, journal.steps[-1].text, tuple(journal.steps[begun:]))
+
+
+def written_text(text: str, calls: Sequence[CallRecord]) -> str:
+    """All that the model wrote in a step, to be counted."""
+    return text + "".join(call.name + call.written for call in calls)
 
 
 def tainted_texts(steps: Sequence[Step]) -> list[str]:

@@ -11,13 +11,14 @@ from dataclasses import asdict, replace
 import orjson
 
 from inhouse.agent.config import AgentConfig
-from inhouse.agent.records import CallRecord, Step, StepKind
+from inhouse.agent.records import CallRecord, CallStatus, Step, StepKind
 from inhouse.agent.tools.base import Tool
 from inhouse.engines.base import ChatRequest, Message
 from inhouse.engines.tool_prompt import call_schema, tools_as_text
 
 _SUMMARY_TOKENS = 300
 _ANSWER_FORM = '\n\nOr answer without a function, as {"answer": <text>}.'
+_ENOUGH = "You have made this call already. Answer me now in plain words from the results above, without a tool call."
 
 
 def ask_for_answer(
@@ -35,6 +36,8 @@ def ask_for_answer(
     )
     if not offered:
         return request
+    if _repeats(turn):
+        return replace(request, tools=(), messages=(*messages, Message("user", _ENOUGH)))
     broken = _to_repair(turn)
     if broken is not None and broken.name in offered:
         request = replace(request, tools=(offered[broken.name],), tool_choice="required")
@@ -68,6 +71,19 @@ def ask_for_summary(config: AgentConfig, messages: tuple[Message, ...]) -> ChatR
 def declared(tools: Iterable[Tool]) -> str:
     """The tools' declarations as text, to be counted."""
     return "".join(orjson.dumps(asdict(tool.spec)).decode() for tool in tools)
+
+
+def _repeats(turn: Sequence[Step]) -> bool:
+    """Whether the last answer only made calls that had been done in this turn before: a small model's loop."""
+    last = turn[-1] if turn else None
+    if last is None or not last.calls:
+        return False
+    before = {_call_key(call) for step in turn[:-1] for call in step.calls if call.status is CallStatus.DONE}
+    return all(_call_key(call) in before for call in last.calls)
+
+
+def _call_key(call: CallRecord) -> tuple[str, bytes]:
+    return call.name, orjson.dumps(dict(call.arguments), option=orjson.OPT_SORT_KEYS)
 
 
 def _to_repair(turn: Sequence[Step]) -> CallRecord | None:

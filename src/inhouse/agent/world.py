@@ -38,7 +38,7 @@ class CallEnd:
     """How a call ended, when it began and how long it took."""
 
     outcome: Outcome
-    at: datetime
+    at: datetime | None
     duration_s: float
 
 

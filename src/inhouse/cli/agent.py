@@ -19,6 +19,7 @@ from inhouse.agent.records import Conversation, Status
 from inhouse.agent.session import Session
 from inhouse.agent.tools.registry import tool_names
 from inhouse.agent.world import Price
+from inhouse.cli.agent_trace import replay_, trace
 from inhouse.cli.agent_view import answer_approval, print_turn, show_step, turn_data
 from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP, open_for
 from inhouse.cli.main import run_async
@@ -31,6 +32,8 @@ from inhouse.store.database import Database
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 facts_app = typer.Typer(rich_markup_mode=None, help="What is remembered about you across conversations.")
 app.add_typer(facts_app, name="facts")
+app.command("trace")(trace)
+app.command("replay")(replay_)
 
 Engine_ = Annotated[str | None, typer.Option("--engine", help=ENGINE_HELP)]
 Model = Annotated[str | None, typer.Option(help=MODEL_HELP)]
@@ -82,6 +85,12 @@ def run(
     text = read_prompt(task) if task else None
     if text is None and resume is None:
         raise UsageError("There is nothing to do", do="Give a task, or go on with one: inhouse agent run --resume last")
+    changed = (model, engine, tools, system, tool_form, context, max_steps, budget_tokens, budget_krw, budget_seconds)
+    if resume and any(one is not None for one in changed):
+        raise UsageError(
+            "A kept conversation goes on as it began",
+            do="Branch it instead: inhouse agent replay ID --from STEP --model …",
+        )
     limits = _limits(max_steps, budget_tokens, budget_krw, budget_seconds)
     changes = {"system": system, "tool_form": _form(tool_form), "context": context}
     run_async(
@@ -106,9 +115,7 @@ async def _run(
 ) -> None:
     kept = _kept(resume) if resume else None
     async with _session(kept, engine, model, changes, prices, folder, yes=yes, quiet=as_json) as (session, config):
-        config = replace(config.with_(**changes), limits=limits)
-        if tools is not None or kept is None:
-            config = replace(config, tools=_names(tools or DEFAULT_TOOLS))
+        config = replace(config.with_(**changes), limits=limits, tools=_names(tools or DEFAULT_TOOLS))
         talk = kept or session.begin(config, _title(text or ""), person=_person())
         turn = await session.say(talk, text, force=force)
         steps = session.conversations.steps(talk.id)
@@ -156,9 +163,7 @@ async def _chat(
 ) -> None:
     kept = _kept(resume) if resume else None
     async with _session(kept, engine, model, changes, None, folder, yes=yes) as (session, config):
-        config = config.with_(**changes)
-        if tools is not None or kept is None:
-            config = replace(config, tools=_names(tools or DEFAULT_TOOLS))
+        config = config.with_(**changes, tools=_names(tools or DEFAULT_TOOLS))
         talk = kept or session.begin(config, "chat", person=_person())
         note(f"{config.model} · conversation {talk.id[:10]} · tools: {', '.join(config.tools)} · Ctrl-D to leave")
         while True:

@@ -350,6 +350,10 @@ class ConversationBusy(AgentError):
     """Another process, or another task of this one, drives the conversation."""
 
 
+class ReplayDiverged(AgentError):
+    """A replay does not do what was recorded: the program, or the agent's configuration, has changed."""
+
+
 class ToolError(InhouseError):
     """A tool could not do a call. The model is told, in these words, and can mend its call.
 

@@ -15,7 +15,7 @@ PARAMETERS = {
     "type": "object",
     "properties": {
         "timezone": {"type": "string", "description": "IANA name such as Asia/Seoul; default: this machine's."},
-        "date": {"type": "string", "description": "A date YYYY-MM-DD: also say its weekday and days from today."},
+        "date": {"type": "string", "description": "Only to ask about another day than today: YYYY-MM-DD."},
     },
     "additionalProperties": False,
 }
