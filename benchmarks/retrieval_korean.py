@@ -1,9 +1,8 @@
 """Korean questions and passages: hybrid search against BM25 on words and on letter pairs, and vectors alone.
 
-Measures on ../shared/data/korean_qa_retrieval (or the folder given), on which nothing was fitted. LangChain's and LlamaIndex's
-pipelines are not run here yet: "vectors alone" is our own nearest-neighbour search with the same embedding.
---questions N takes every so-manieth question, so that it ends in a minute or
-two, and the embeddings are kept under the cache folder.
+Measures on ../shared/data/korean_qa_retrieval (or the folder given), on which nothing was fitted. LangChain's and
+LlamaIndex's pipelines are not run here yet: "vectors alone" is our own nearest-neighbour search with the same
+embedding. --questions N takes every so-manieth question; the passages' vectors are kept under the cache folder.
 """
 
 from __future__ import annotations
