@@ -100,7 +100,7 @@ def fts5(folder: Path, asked: Sequence[Question], chunks: int) -> None:
 def measure(folder: Path, chunks: int, *, compare: bool) -> bool:
     """Measures one size; whether it keeps the bars."""
     store = SqliteStore(folder / f"{chunks}.db")
-    print(f"\n{chunks:,} chunks: added in {fill(store, chunks):.1f} s, ", end="")
+    print(f"\n{chunks:,} chunks: added (or found) in {fill(store, chunks):.1f} s, ", end="")
     start = time.perf_counter()
     store.prepare()
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -115,7 +115,7 @@ def measure(folder: Path, chunks: int, *, compare: bool) -> bool:
     hybrid_ms = timed("hybrid, 10 best with texts", lambda vector, terms: hybrid(again, vector, terms, None), asked)
     tagged = Filter(tags_any=frozenset({"team1"}))
     timed("hybrid, a quarter by access tags", lambda vector, terms: hybrid(again, vector, terms, tagged), asked)
-    recall = 1.0
+    recall: float | None = None
     if compare:
         every = np.concatenate([change.vectors for change in documents(chunks)])
         ids = np.array(again.catalogue.all_embedded())
@@ -131,9 +131,9 @@ def measure(folder: Path, chunks: int, *, compare: bool) -> bool:
     print(
         f"{chunks:,} × {DIMENSIONS}: dense p50 {dense_ms:.1f} ms (bar {dense_bar or '–'}), "
         f"hybrid p50 {hybrid_ms:.1f} ms (bar {hybrid_bar or '–'}), "
-        f"recall@10 against float32 {recall:.4f} (bar {RECALL})"
+        f"recall@10 against float32 {'not compared' if recall is None else f'{recall:.4f}'} (bar {RECALL})"
     )
-    return dense_ms <= (dense_bar or 1e9) and hybrid_ms <= (hybrid_bar or 1e9) and recall >= RECALL
+    return dense_ms <= (dense_bar or 1e9) and hybrid_ms <= (hybrid_bar or 1e9) and (recall is None or recall >= RECALL)
 
 
 def main() -> int:
