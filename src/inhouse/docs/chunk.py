@@ -91,7 +91,13 @@ def chunk(loaded: Loaded, plan: ChunkPlan, embedder: Measure) -> tuple[Chunk, ..
         groups = packer.pack(units, _new_section)
     elif plan.strategy == "semantic":
         turns = _turns(units, embedder)
-        groups = packer.pack(units, lambda before, unit: _new_section(before, unit) or unit.place in turns)
+        groups = packer.pack(
+            units,
+            lambda before, unit: (
+                _new_section(before, unit)
+                or (unit.place in turns and sum(other.tokens for other in before) >= limit // 4)
+            ),
+        )
     else:
         return _parents_and_children(units, plan, packer)
     return tuple(packer.chunk(group, order) for order, group in enumerate(groups))

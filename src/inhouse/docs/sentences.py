@@ -61,6 +61,8 @@ def _ends(text: str, match: re.Match[str]) -> bool:
         return False
     if following[0].islower():
         return False
+    if match[0].startswith("...") and before.endswith(" "):
+        return False  # what was left out, or a pause within a sentence
     if not match[0].startswith(".") or match[0].startswith(("..", "…")):
         return True
     if before.endswith(("다", "요", "죠", "음", "함", "까")):

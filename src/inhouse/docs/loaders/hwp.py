@@ -40,6 +40,13 @@ def load_hwp(source: Source) -> Loaded:
         raise UnreadableDocument("The file is of HWP 3", do="Save it as HWPX and add that")
     if head[:8] != OLE_MAGIC:
         raise UnreadableDocument("The file is no HWP document", why="it lacks the format's mark", do=SAVE_AGAIN)
+    try:
+        return _load_ole(source)
+    except olefile.OleFileError as error:
+        raise UnreadableDocument("The document is broken", why=str(error), do=SAVE_AGAIN) from None
+
+
+def _load_ole(source: Source) -> Loaded:
     with olefile.OleFileIO(source.file, raise_defects=olefile.DEFECT_FATAL) as ole:
         header = _stream(ole, "FileHeader", source)
         if not header.startswith(b"HWP Document File") or len(header) < 40:

@@ -15,6 +15,8 @@ from inhouse.docs.loaders.base import Source
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 SAVE_AGAIN = "Open it in its program, save it anew and add it again"
 REMOVE_PASSWORD = "Save it without a password and add it again"  # noqa: S105 - a sentence
+_BOMB = "The file's XML declares entities"
+_BOMB_WHY = "it may be an XML bomb; no Office program writes that"
 _RELATIONS = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
 
 
@@ -103,9 +105,9 @@ def parse_xml(data: bytes) -> Any:
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
+        if "amplification" in str(error) or "entity" in str(error).lower():
+            raise UnreadableDocument(_BOMB, why=_BOMB_WHY) from None
         raise UnreadableDocument("The file's XML is broken", why=str(error), do=SAVE_AGAIN) from None
     if root.getroottree().docinfo.internalDTD is not None:
-        raise UnreadableDocument(
-            "The file's XML declares a document type", why="it may be an XML bomb; no Office program writes that"
-        )
+        raise UnreadableDocument(_BOMB, why=_BOMB_WHY)
     return root

@@ -18,6 +18,8 @@ from inhouse.docs.records import Block
 _LARGER = 1.12
 """A heading's letters are larger than the text's by so much, or bold where the text is not."""
 _LONGEST_HEADING = 160
+_EDGE = 0.08
+"""Running heads and feet stand within this share of the height that text takes, at its top and bottom."""
 _BULLET = re.compile(r"\s*(?:[•●○◦▪■□◆◇▶▷‣※☞①-⑳∙·–*-]|\(?\d{1,2}[.)]|\(?[가-하][.)]|[①-⑳])\s")
 _SENTENCE_END = re.compile(r"[.!?。:;][\"'”’)\]]*\s*$")
 _DIGITS = re.compile(r"\d+")
@@ -42,15 +44,17 @@ def _mark(line: Line) -> tuple[str, int]:
 
 
 def _repeated(pages: Sequence[Sequence[Line]]) -> set[tuple[str, int]]:
-    """The first and last lines that stand at the same height on most pages, whatever numbers they hold."""
+    """Lines at the upper and lower edge that stand at the same height on most pages, whatever numbers they hold."""
     filled = [page for page in pages if page]
     if len(filled) < 3:
         return set()
+    low = min(line.bottom for page in filled for line in page)
+    high = max(line.top for page in filled for line in page)
+    edge = _EDGE * (high - low)
     seen = Counter(
         mark
         for page in filled
-        for mark in {_mark(line) for line in sorted(page, key=lambda line: line.bottom)[:2]}
-        | {_mark(line) for line in sorted(page, key=lambda line: -line.bottom)[:2]}
+        for mark in {_mark(line) for line in page if line.bottom < low + edge or line.top > high - edge}
     )
     return {mark for mark, count in seen.items() if count >= max(3, 0.5 * len(filled))}
 
