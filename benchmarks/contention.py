@@ -61,11 +61,11 @@ async def compare(rounds: int) -> int:
 
 async def ratio(engine: EmbeddedEngine, bare: subprocess.Popen[str], where: str, tokens: int, rounds: int) -> float:
     """Our median tokens/s over the bare server's."""
-    await ours(engine, STREAMS, 4)
+    await ours(engine, MODEL, STREAMS, 4)
     theirs(bare, STREAMS, 4)
     ours_rates, bare_rates = [], []
     for _ in range(rounds):
-        ours_rates.append(STREAMS * tokens / await ours(engine, STREAMS, tokens))
+        ours_rates.append(STREAMS * tokens / await ours(engine, MODEL, STREAMS, tokens))
         bare_rates.append(STREAMS * tokens / theirs(bare, STREAMS, tokens))
     mine, other = statistics.median(ours_rates), statistics.median(bare_rates)
     print(f"{where}: ours {mine:.1f} tokens/s, bare {other:.1f} tokens/s, ratio {mine / other:.2f}")
