@@ -3,7 +3,7 @@ though it also holds the documents and a full-text index.
 
 20,000 chunks (--full 100,000) with 384 dimensions in batches of 1,000, each side in a process of its own, timed until
 the first search has answered. Chroma keeps texts and vectors; LanceDB the same with its full-text index made.
-Both are installed into a virtual environment of their own.
+Both are installed into a virtual environment of their own. Written, but not run yet: the claim is a goal until it was.
 
     python benchmarks/store_add.py [--full]
 """
