@@ -1,6 +1,7 @@
 """Korean questions and passages: hybrid search against BM25 on words and on letter pairs, and vectors alone.
 
-Measures on ../shared/data/korean_qa_retrieval (or the folder given), on which nothing was fitted. LangChain's and
+Measures on ../shared/data/korean_qa_retrieval (or the folder given). No weight was fitted on it, but the hand-set
+defaults were kept after variants had been compared on it too, so a fresh set is the fairer judge. LangChain's and
 LlamaIndex's pipelines are not run here yet: "vectors alone" is our own nearest-neighbour search with the same
 embedding. --questions N takes every so-manieth question; the passages' vectors are kept under the cache folder.
 """

@@ -64,7 +64,7 @@ def test_a_text_that_the_cache_has_is_not_embedded_again(embedder: NanoEmbedder,
 
 
 def test_pairs_are_marked_and_stay_within_words() -> None:
-    assert pairs("은행 가다 CPU2") == ["·은행", "·가다", "·cpu", "·2"]
+    assert pairs("은행 가다 CPU2") == ["·은행", "·가다", "·cpu2"]
     assert words("Policies, CORS and Rooms") == ["policy", "cors", "and", "room"]
 
 

