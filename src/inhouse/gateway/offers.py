@@ -19,7 +19,7 @@ from inhouse.engines.open import open_engine
 from inhouse.gateway.lent_engine import LentEngine
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.replica import Replica
-from inhouse.gateway.settings import GatewaySettings, ModelSettings, ReplicaSettings
+from inhouse.gateway.settings import AgentSettings, GatewaySettings, ModelSettings, ReplicaSettings
 from inhouse.models.choice import default_model
 from inhouse.models.launch import launch_spec
 
@@ -73,8 +73,8 @@ async def open_offers(
     """
     engines = _Engines(settings, lender)
     try:
-        offers = _configured(gateway_settings.models, engines)
-        return offers or await _own(settings, engines)
+        offers = _configured(gateway_settings.models, engines) or await _own(settings, engines)
+        return offers | {f"agent/{one.name}": _agent(one, offers, settings) for one in gateway_settings.agents}
     except BaseException:
         await engines.close()
         raise
@@ -104,6 +104,34 @@ async def _own(settings: Settings, engines: _Engines) -> dict[str, Offer]:
         raise UsageError(f"The {settings.engine} engine offers no model", do="Pull one first, then start the gateway")
     slots = _SLOTS.get(engine.name, _SLOTS["openai"])
     return {name: Offer((Replica(engine.name, engine, name, slots),), preload=bool(settings.model)) for name in names}
+
+
+def _agent(agent: AgentSettings, offers: dict[str, Offer], settings: Settings) -> Offer:
+    """The agent on each replica of its model. It waits in a queue of its own; the engine's queue joins the two."""
+    from inhouse.agent.config import SYSTEM, AgentConfig
+    from inhouse.agent.engine import AgentEngine
+    from inhouse.agent.tools.registry import tools
+
+    model = agent.model or next(iter(offers))
+    if model not in offers:
+        raise UsageError(f"The agent {agent.name} thinks with {model!r}, which is no model of this gateway")
+    names = [*agent.tools, "read_more"] if agent.tools else []
+    found = tools(dict.fromkeys(names), settings)
+    offer = offers[model]
+    replicas = tuple(
+        replace(
+            replica,
+            engine=AgentEngine(
+                replica.engine,
+                AgentConfig(
+                    replica.model, system=agent.system or SYSTEM, tools=tuple(agent.tools), context=agent.context
+                ),
+                found,
+            ),
+        )
+        for replica in offer.replicas
+    )
+    return replace(offer, replicas=replicas, fallback=None, preload=False)
 
 
 class _Engines:

@@ -45,6 +45,20 @@ class ModelSettings(BaseModel):
     """Requests that may wait in its queue."""
 
 
+class AgentSettings(BaseModel):
+    """An agent on offer as the model agent/<name>: which of the models it thinks with, and its tools."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1)
+    model: str = ""
+    """Empty: the first model on offer."""
+    tools: list[str] = []
+    system: str = ""
+    """Empty: the agent's own."""
+    context: int = Field(default=4096, ge=512)
+
+
 class GatewaySettings(BaseSettings):
     """Each field is a key of the TOML file, and INHOUSE_GATEWAY_<NAME> in the environment."""
 
@@ -57,6 +71,8 @@ class GatewaySettings(BaseSettings):
     """Processes that serve the port together. More than one needs a Redis (`redis_url`)."""
     models: list[ModelSettings] = []
     """What is served; empty: the engine and the model of the program's own settings."""
+    agents: list[AgentSettings] = []
+    """Agents on offer beside the models."""
     prices: Path | None = None
     """The price table."""
     ledger_sync: Literal["process", "disk"] = "process"

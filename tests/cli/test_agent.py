@@ -1,0 +1,75 @@
+"""`inhouse agent` on a real tiny model: every run is kept, traced and replayed to the byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def inhouse(tmp_path_factory, tiny_model):
+    folder = tmp_path_factory.mktemp("agent")
+
+    def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from inhouse.cli.main import main; main()", "agent", *arguments]
+        env = os.environ | {"INHOUSE_DATA_DIR": str(folder), "INHOUSE_MODEL": "smollm2:135m"}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=100, check=False)
+        assert done.returncode == code, done.stderr
+        return done
+
+    run("facts", "add", "likes tea")
+    done = run("run", "Say hello.", "--context", "1024", "--max-steps", "2", "--json", "--tools", "clock", code=0)
+    run.first = json.loads(done.stdout)
+    return run
+
+
+def test_a_run_is_kept_listed_and_traced(inhouse, tmp_path):
+    assert inhouse.first["status"] == "idle"
+    assert inhouse.first["answer"]
+    assert inhouse.first["usage"]["completion_tokens"] > 0
+    (kept,) = json.loads(inhouse("ls", "--json").stdout)
+    assert kept["id"] == inhouse.first["conversation"]
+    assert "user: Say hello." in inhouse("trace").stdout
+    inhouse("trace", "--html", str(tmp_path / "trace.html"))
+    assert "Say hello." in (tmp_path / "trace.html").read_text()
+    request = json.loads(inhouse("trace", "--json").stdout)["steps"][1]["data"]["request"]
+    assert "likes tea" in request["messages"][0]["content"]
+
+
+def test_a_replay_needs_no_model_and_is_equal_to_the_byte(inhouse):
+    assert "equal to the byte" in inhouse("replay").stderr
+
+
+def test_a_branch_runs_live_from_a_step_on_and_shows_the_difference(inhouse):
+    done = inhouse("replay", inhouse.first["conversation"], "--from", "0", "--text", "Say goodbye.")
+
+    assert "+  0 user: Say goodbye." in done.stdout
+    assert len(json.loads(inhouse("ls", "--json").stdout)) == 2
+
+
+def test_facts_are_shown_and_forgotten(inhouse):
+    assert "likes tea" in inhouse("facts", "ls").stdout
+    inhouse("facts", "rm", "--all")
+    assert "likes tea" not in inhouse("facts", "ls").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run",), "nothing to do"),
+        (("run", "x", "--tools", "clok"), "There is no tool 'clok'"),
+        (("run", "x", "--tool-form", "magic"), "no tool form"),
+        (("run", "--resume", "last", "--max-steps", "3"), "goes on as it began"),
+        (("trace", "zzzz"), "No conversation goes by"),
+        (("replay", "last", "--system", "x"), "needs --from"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(inhouse, arguments, says):
+    done = inhouse(*arguments, code=2)
+
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
