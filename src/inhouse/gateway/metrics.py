@@ -6,7 +6,6 @@ Made from usage rows; knows no requests.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -111,18 +110,9 @@ class Metrics:
         self._kinds: dict[tuple[str, str, int, str | None], _Request] = {}
 
     @cached_property
-    def running(self) -> Gauge:
-        """Requests that are being answered."""
-        return self._gauge("inhouse_num_requests_running", "Requests that are being answered.")
-
-    @cached_property
     def ledger_failing(self) -> Gauge:
         """1 while the ledger cannot be written."""
         return self._gauge("inhouse_ledger_failing", "1 while usage cannot be written to the store.", "max")
-
-    def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
-        """A gauge whose value is asked for at each reading; of this process only."""
-        Gauge(name, help_, registry=self.registry).set_function(value)
 
     def add(self, collector: Collector) -> None:
         """Gauges that are asked for at each reading: of this process, or of what all share."""
@@ -183,7 +173,7 @@ class Metrics:
     def _counter(self, name: str, help_: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, help_, labels, registry=self.registry)
 
-    def _gauge(self, name: str, help_: str, mode: Any = "livesum") -> Gauge:
+    def _gauge(self, name: str, help_: str, mode: Any) -> Gauge:
         return Gauge(name, help_, registry=self.registry, multiprocess_mode=mode)
 
     def _histogram(self, name: str, help_: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
