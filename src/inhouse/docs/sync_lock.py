@@ -1,7 +1,6 @@
 """One sync of a collection at a time: a file lock, which the system takes back from a process that ends.
 
-So a killed sync leaves no lock behind. Processes of other machines are not kept out: each document is still one
-transaction, so that two machines at once repeat work but break nothing.
+So a killed sync leaves no lock behind. Other machines are the store's matter (`VectorStore.only_sync`).
 """
 
 from __future__ import annotations

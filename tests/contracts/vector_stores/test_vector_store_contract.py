@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from collection_writer import DIMENSIONS, document, revision, unit
 
-from inhouse.core.errors import CollectionMismatch, InhouseError, StoreError
+from inhouse.core.errors import CollectionMismatch, DocumentError, InhouseError, StoreError
 from inhouse.docs.records import Chunk
 from inhouse.docs.stores.base import Counts, Delete, Filter, Move, Replace, VectorStore, content_key, settle
 
@@ -332,3 +332,15 @@ def test_two_processes_write_while_a_third_searches(url: str, tmp_path: Path, op
     assert store.count().documents == 8
     assert {text.rpartition(" ")[2] for kept in store.documents() for text in texts(store, kept.id)} == {"revision7"}
     _assert_whole(store)
+
+
+def test_a_sync_on_another_machine_is_kept_out_of_a_database_that_both_share(open_: Open) -> None:
+    here, there = open_(), open_()
+    if here.name != "pgvector":
+        pytest.skip("only PostgreSQL is shared between machines without the catalogue's file")
+    with here.only_sync():
+        with pytest.raises(DocumentError, match="being synced"), there.only_sync(wait_s=0.1):
+            pass
+        assert there.count().documents == 0  # searches go on
+    with there.only_sync():
+        pass

@@ -6,7 +6,8 @@ Knows no database, no language and no embedding model: vectors and terms are giv
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -203,6 +204,15 @@ class VectorStore(Protocol):
     def prepare(self) -> None:
         """Does now what the next search would have to do first, as after many changes."""
         return
+
+    def verify(self) -> bool:
+        """Checks what is kept twice, to the last byte; False where the copy was damaged and built anew."""
+        return True
+
+    @contextmanager
+    def only_sync(self, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Keeps syncs of other machines out, where several can share the store; DocumentError after `wait_s`."""
+        yield
 
     def version(self) -> int:
         """The number of the last transaction; it grows with every change."""

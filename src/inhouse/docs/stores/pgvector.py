@@ -30,6 +30,7 @@ from inhouse.docs.stores.base import (
     check_replace,
     content_key,
 )
+from inhouse.docs.stores.pgvector_lock import take_lock
 from inhouse.docs.stores.pgvector_sql import (
     BM25,
     CHUNKS,
@@ -38,6 +39,8 @@ from inhouse.docs.stores.pgvector_sql import (
     DOCUMENTS,
     INSERT_DOCUMENT,
     TABLES,
+    array_of,
+    clean,
     condition,
     read_chunk,
     read_document,
@@ -138,9 +141,9 @@ class PgVectorStore(VectorStore):
         if must_be_there and not db.execute("SELECT 1 FROM documents WHERE id = %s", (document.id,)).fetchone():
             raise StoreError(f"There is no document {document.id} to move")
         values = (
-            document.id, document.source, _clean(document.path), _clean(document.title), document.sha256,
+            document.id, document.source, clean(document.path), clean(document.title), document.sha256,
             document.media_type, document.size_bytes, document.pages, sorted(document.tags), document.added_at,
-            [_clean(warning) for warning in document.warnings],
+            [clean(warning) for warning in document.warnings],
         )  # fmt: skip
         return int(db.execute(INSERT_DOCUMENT, values).fetchone()[0])
 
@@ -157,8 +160,8 @@ class PgVectorStore(VectorStore):
         with db.cursor().copy(COPY_CHUNKS) as out:
             out.set_types(COPIED_TYPES)
             for chunk in change.chunks:
-                start = (number, chunk.order, _clean(chunk.text), [_clean(h) for h in chunk.headings], chunk.page,
-                         None if chunk.sheet is None else _clean(chunk.sheet), chunk.tokens, chunk.parent)  # fmt: skip
+                start = (number, chunk.order, clean(chunk.text), [clean(h) for h in chunk.headings], chunk.page,
+                         None if chunk.sheet is None else clean(chunk.sheet), chunk.tokens, chunk.parent)  # fmt: skip
                 if not chunk.embed:
                     out.write_row((*start, None, None, None, None, None))
                     continue
@@ -218,7 +221,7 @@ class PgVectorStore(VectorStore):
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The stored vectors, a row each."""
-        rows = [_array(row[0]) for row in self._of_embedded("vector", ids)]
+        rows = [array_of(row[0]) for row in self._of_embedded("vector", ids)]
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
     def terms(self, ids: Sequence[int]) -> list[Bag]:
@@ -264,7 +267,7 @@ class PgVectorStore(VectorStore):
             "SELECT key, vector FROM cache WHERE key = ANY(%(keys)s) UNION ALL "
             "SELECT key, vector FROM chunks WHERE key = ANY(%(keys)s)"
         )
-        return {bytes(key): _array(vector) for key, vector in self._rows(query, {"keys": list(keys)})}
+        return {bytes(key): array_of(vector) for key, vector in self._rows(query, {"keys": list(keys)})}
 
     def cache(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         """Keeps vectors before their document is ready."""
@@ -282,16 +285,14 @@ class PgVectorStore(VectorStore):
         """The number of the last transaction."""
         return int(self._rows("SELECT number FROM version")[0][0])
 
+    @contextmanager
+    def only_sync(self, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Holds an advisory lock, which the server takes back from a machine that is gone."""
+        with self._errors(), self._connect() as db:
+            take_lock(db, self._schema, wait_s=wait_s)
+            yield
+
     def close(self) -> None:
         """Closes every thread's connection."""
         for db in self._all:
             db.close()
-
-
-def _clean(text: str) -> str:
-    """The text as PostgreSQL takes it: no NUL, no lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _array(vector: Any) -> Vectors:
-    return np.asarray(vector.to_numpy() if hasattr(vector, "to_numpy") else vector, np.float32)

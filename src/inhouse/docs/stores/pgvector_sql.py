@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from inhouse.docs.records import Chunk, Document
-from inhouse.docs.stores.base import Filter, StoredChunk
+from inhouse.docs.stores.base import Filter, StoredChunk, Vectors
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS version (number bigint NOT NULL);
@@ -93,3 +95,13 @@ def read_document(row: Sequence[Any]) -> Document:
     return Document(
         document_id, source, path, title, sha256, media, size, pages, frozenset(tags), added_at, tuple(warnings)
     )
+
+
+def clean(text: str) -> str:
+    """The text as PostgreSQL takes it: no NUL, no lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def array_of(vector: Any) -> Vectors:
+    """The vector that the server gave, as an array."""
+    return np.asarray(vector.to_numpy() if hasattr(vector, "to_numpy") else vector, np.float32)

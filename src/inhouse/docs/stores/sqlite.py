@@ -98,6 +98,10 @@ class CatalogueStore(VectorStore):
         """Brings the mirror into step."""
         self.mirror.catch_up()
 
+    def verify(self) -> bool:
+        """Checks the mirror against the file, byte by byte; False where it had to be built anew."""
+        return self.mirror.verify()
+
     def close(self) -> None:
         """Gives connections and files back."""
         self.mirror.close()
@@ -146,10 +150,6 @@ class SqliteStore(CatalogueStore):
         """The stored vectors, a row each."""
         rows = [decode(vector) for vector in self.catalogue.of_embedded("vector", ids)]
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
-
-    def verify(self) -> bool:
-        """Checks the mirror against the file, byte by byte; False where it had to be built anew."""
-        return self.mirror.verify()
 
 
 def candidates(k: int) -> int:
