@@ -57,6 +57,9 @@ def create(
     team: Annotated[str | None, typer.Option(help="The team it belongs to; made if it is new.")] = None,
     role: Annotated[RoleName, typer.Option(help="admin may also see metrics and usage and make keys.")] = RoleName.USER,
     model: Annotated[list[str] | None, typer.Option(help="A model it may use, once for each; default: all.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="An access tag: documents with it are open to this key.")
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="When it ends: 2027-01-31, or 90d, 12h from now.")] = None,
     priority: Annotated[int, typer.Option(min=-100, max=100, help="In the queue; higher goes first.")] = 0,
     requests_per_minute: Rpm = None,
@@ -80,6 +83,7 @@ def create(
             team=team,
             role="admin" if role is RoleName.ADMIN else "user",
             models=model or None,
+            tags=tag or (),
             limits=KeyLimits(requests_per_minute, tokens_per_minute, max_concurrent),
             budget=Budget(tokens_per_day, tokens_per_month, _money(krw_per_day), _money(krw_per_month)),
             priority=priority,
@@ -102,7 +106,7 @@ def list_keys(
         note("There is no key yet; make one with `inhouse keys create NAME`")
     else:
         print_table(
-            ["id", "key", "name", "team", "role", "models", "limits", "created", "expires", "revoked"],
+            ["id", "key", "name", "team", "role", "models", "tags", "limits", "created", "expires", "revoked"],
             [
                 (
                     key.id[:10],
@@ -111,6 +115,7 @@ def list_keys(
                     key.team,
                     key.role,
                     "all" if key.models is None else ", ".join(key.models),
+                    ", ".join(key.tags),
                     _allowances(key.limits, key.budget),
                     _date(key.created_at),
                     _date(key.expires_at),

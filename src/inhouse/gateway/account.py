@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from inhouse.docs.citations import Citation, CitationsEvent
 from inhouse.engines.base import DoneEvent, Event, TextEvent, TokenLogprob, ToolCall, ToolCallEvent, UsageEvent
 from inhouse.gateway.base import Answer, Route
 from inhouse.gateway.identity import Caller
@@ -25,8 +26,9 @@ class Collector:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     usage: UsageEvent | None = None
     done: DoneEvent | None = None
+    citations: tuple[Citation, ...] | None = None
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event | CitationsEvent) -> None:
         """Takes in an event."""
         if isinstance(event, TextEvent):
             if self.first is None:
@@ -40,6 +42,8 @@ class Collector:
             self.calls.append(event.call)
         elif isinstance(event, UsageEvent):
             self.usage = event
+        elif isinstance(event, CitationsEvent):
+            self.citations = event.citations
         else:
             self.done = event
 
@@ -56,6 +60,7 @@ class Collector:
             None if usage is None else usage.completion_tokens,
             None if usage is None else usage.cached_tokens,
             {} if usage is None else usage.timings,
+            self.citations,
         )
 
 

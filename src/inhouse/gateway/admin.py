@@ -50,6 +50,7 @@ class NewKey(Allowances):
     team: str | None = Field(default=None, min_length=1, max_length=200)
     role: Literal["user", "admin"] = "user"
     models: list[str] | None = None
+    tags: list[Annotated[str, Field(min_length=1, max_length=200)]] = []
     priority: int = Field(default=0, ge=-100, le=100)
     expires_in_days: float | None = Field(default=None, gt=0, le=36500)
 
@@ -96,6 +97,7 @@ def admin_routes(gateway: Gateway) -> APIRouter:
                 team=new.team,
                 role=new.role,
                 models=new.models,
+                tags=new.tags,
                 limits=new.limits(),
                 budget=new.budget(),
                 priority=new.priority,

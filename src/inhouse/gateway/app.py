@@ -58,6 +58,10 @@ def create_api(gateway: Gateway) -> FastAPI:
     api.include_router(openai_routes(gateway))
     api.include_router(ollama_routes(gateway))
     api.include_router(admin_routes(gateway))
+    if gateway.documents is not None:
+        from inhouse.gateway.document_routes import document_routes
+
+        api.include_router(document_routes(gateway, gateway.documents))
 
     @api.exception_handler(InhouseError)
     async def _known(request: Request, error: InhouseError) -> Response:

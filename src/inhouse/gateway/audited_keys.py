@@ -27,6 +27,7 @@ class AuditedKeys(KeyStore):
         team: str | None = None,
         role: KeyRole = "user",
         models: Sequence[str] | None = None,
+        tags: Sequence[str] = (),
         limits: KeyLimits = NO_LIMITS,
         budget: Budget = NO_BUDGET,
         priority: int = 0,
@@ -38,12 +39,14 @@ class AuditedKeys(KeyStore):
             team=team,
             role=role,
             models=models,
+            tags=tags,
             limits=limits,
             budget=budget,
             priority=priority,
             expires_at=expires_at,
         )
-        given = {"name": name, "team": team, "role": role, "models": models, "expires_at": expires_at}
+        given = {"name": name, "team": team, "role": role, "models": models, "tags": sorted(tags) or None}
+        given |= {"expires_at": expires_at}
         self._record("key.create", key.id, {**given, **asdict(limits), **asdict(budget)})
         return key, text
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from inhouse.docs.citations import Citation
 from inhouse.engines.base import (
     ChatRequest,
     DoneEvent,
@@ -119,6 +120,8 @@ class Answer:
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    citations: tuple[Citation, ...] | None = None
+    """What an answer from documents stands on; None for any other."""
 
     def events(self, at: float) -> Iterator[Event]:
         """The answer as an engine would have given it, all at one time."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from inhouse.core.errors import DeadlineExceeded, EngineError, InhouseError, ModelNotServed, QueueFull
-from inhouse.engines.base import ChatRequest, Embeddings, Event, Health, LoadedModel, ModelInfo
+from inhouse.engines.base import ChatRequest, Embeddings, Engine, Event, Health, LoadedModel, ModelInfo
 from inhouse.gateway.base import Route
 from inhouse.gateway.fair_queue import FairQueue
 from inhouse.gateway.identity import Caller
@@ -151,6 +151,11 @@ class Router:
         wanting = [pool.model for pool in self._pools.values() if not pool.ready]
         detail = f"not ready: {', '.join(wanting)}" if wanting else ""
         return Health(len(wanting) < len(self._pools), detail=detail)
+
+    def engine_of(self, model: str) -> tuple[Engine, str]:
+        """An engine that serves the model, and the model's name there: to ask about it, not to answer with."""
+        replica = self._pools[model].members[0].replica
+        return replica.engine, replica.model
 
     def status(self) -> tuple[PoolStatus, ...]:
         """How each model's service stands now."""

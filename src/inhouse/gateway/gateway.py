@@ -18,6 +18,7 @@ from inhouse.gateway.spending import Spending
 from inhouse.store.database import Database
 
 if TYPE_CHECKING:
+    from inhouse.gateway.documents import Collections
     from inhouse.gateway.guard.guard import Guard
     from inhouse.gateway.keeper import Keeper
     from inhouse.gateway.shared import Shared
@@ -45,6 +46,8 @@ class Gateway:
     keeper: Keeper | None = None
     """Writes the audit log, and kept bodies where they are turned on."""
     tracing: Tracing | None = None
+    documents: Collections | None = None
+    """The collections of documents on offer, where there are any."""
     clock: Callable[[], float] = time.time
     draining: bool = False
     running: int = 0

@@ -53,6 +53,13 @@ class Caller:
     team_budget: Budget = NO_BUDGET
     priority: int = 0
     """In the queue: a higher one goes first."""
+    tags: frozenset[str] = frozenset()
+    """Access tags: documents with tags are only for callers with one of them."""
+
+    @property
+    def sees(self) -> frozenset[str] | None:
+        """The access tags to search documents with; None sees all, which only an admin does."""
+        return None if self.role == "admin" else self.tags
 
     def may_use(self, model: str) -> bool:
         """Whether the key's scope covers the model."""

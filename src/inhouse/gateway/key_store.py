@@ -34,6 +34,7 @@ class Key:
     team: str | None
     role: KeyRole
     models: tuple[str, ...] | None
+    tags: tuple[str, ...]
     limits: KeyLimits
     budget: Budget
     priority: int
@@ -65,6 +66,7 @@ class KeyStore:
         team: str | None = None,
         role: KeyRole = "user",
         models: Sequence[str] | None = None,
+        tags: Sequence[str] = (),
         limits: KeyLimits = NO_LIMITS,
         budget: Budget = NO_BUDGET,
         priority: int = 0,
@@ -89,6 +91,7 @@ class KeyStore:
                 "team": team,
                 "role": role,
                 "models": None if models is None else list(models),
+                "tags": sorted(set(tags)) or None,
                 **_allowances(limits, budget),
                 "priority": priority,
                 "created_at": now,
@@ -252,6 +255,7 @@ def _caller(row: RowMapping, team: RowMapping | None) -> Caller:
         budget=_budget(row),
         team_budget=NO_BUDGET if team is None else _budget(team),
         priority=row["priority"],
+        tags=frozenset(row["tags"] or ()),
     )
 
 
@@ -265,6 +269,7 @@ def _key(row: RowMapping) -> Key:
         team=row["team"],
         role=row["role"],
         models=None if row["models"] is None else tuple(row["models"]),
+        tags=tuple(row["tags"] or ()),
         limits=_limits(row),
         budget=_budget(row),
         priority=row["priority"],

@@ -15,6 +15,7 @@ from inhouse.engines.embedded import EmbeddedEngine
 from inhouse.gateway.audit import open_audit_log
 from inhouse.gateway.base import Cache, Limits
 from inhouse.gateway.bodies import BodyStore
+from inhouse.gateway.documents import DocumentsUpstream, open_collections
 from inhouse.gateway.failover import Router
 from inhouse.gateway.fair_queue import FairQueue
 from inhouse.gateway.flow_metrics import FlowCollector
@@ -67,13 +68,14 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         database.close()
         raise
     router = Router(offers, make_queue=partial(_queue, shared, "" if loan is None else loan.parent))
+    documents = open_collections(settings, gateway_settings.documents, list(offers))
     metrics = Metrics()
     metrics.add(FlowCollector(router.status))
     log = open_log(gateway_settings.log_level)
     return Gateway(
         settings=gateway_settings,
         database=database,
-        upstream=router,
+        upstream=router if documents is None else DocumentsUpstream(router, documents),
         keys=KeyTable(KeyStore(database), time.time, open_to_all=loopback),
         spending=Spending(database, time.time),
         ledger=Ledger(database, sync=gateway_settings.ledger_sync),
@@ -87,6 +89,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         shared=shared,
         keeper=_keeper(settings, gateway_settings, database, log),
         tracing=_tracing(gateway_settings, log),
+        documents=documents,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -61,7 +62,7 @@ class ChatAnswer:
 
     def end(self, answer: Answer) -> bytes:
         """What closes a stream."""
-        last = self._chunk({}, finish=answer.finish_reason)
+        last = self._chunk({}, finish=answer.finish_reason, extra=_extra(answer))
         if self._usage:
             last += self._head.replace(b',"usage":null', b"") + b',"choices":[],"usage":'
             last += orjson.dumps(_usage(answer)) + b"}\n\n"
@@ -84,6 +85,7 @@ class ChatAnswer:
                 "choices": [choice],
                 "usage": _usage(answer),
                 "system_fingerprint": None,
+                **_extra(answer),
             }
         )
 
@@ -92,7 +94,12 @@ class ChatAnswer:
         return b"data: " + orjson.dumps(error_document(error)) + b"\n\n"
 
     def _chunk(
-        self, delta: dict[str, Any], *, logprobs: Sequence[TokenLogprob] = (), finish: str | None = None
+        self,
+        delta: dict[str, Any],
+        *,
+        logprobs: Sequence[TokenLogprob] = (),
+        finish: str | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> bytes:
         choice = {
             "index": 0,
@@ -100,7 +107,8 @@ class ChatAnswer:
             "logprobs": _logprobs(logprobs) if logprobs else None,
             "finish_reason": finish,
         }
-        return self._head + b',"choices":[' + orjson.dumps(choice) + b"]}\n\n"
+        more = b"," + orjson.dumps(extra)[1:-1] if extra else b""
+        return self._head + b',"choices":[' + orjson.dumps(choice) + b"]" + more + b"}\n\n"
 
 
 class CompletionAnswer:
@@ -182,6 +190,11 @@ def embeddings_document(embeddings: Embeddings, model: str, *, in_base64: bool) 
     tokens = embeddings.prompt_tokens or 0
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return orjson.dumps({"object": "list", "data": data, "model": model, "usage": usage})
+
+
+def _extra(answer: Answer) -> dict[str, Any]:
+    """What OpenAI's documents do not have: the citations of an answer from documents."""
+    return {} if answer.citations is None else {"citations": [asdict(one) for one in answer.citations]}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

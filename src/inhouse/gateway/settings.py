@@ -59,6 +59,22 @@ class AgentSettings(BaseModel):
     context: int = Field(default=4096, ge=512)
 
 
+class DocumentsSettings(BaseModel):
+    """A collection of documents on offer as the model docs/<name>, and which of the models answers from it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1)
+    model: str = ""
+    """Empty: the first model on offer."""
+    store: str = ""
+    """Where the collection is kept, as in `inhouse docs --store`."""
+    k: int = Field(default=5, ge=1, le=50)
+    """Passages that an answer is made from."""
+    max_tokens: int = Field(default=400, ge=16)
+    """The longest answer, where the request does not say."""
+
+
 class GatewaySettings(BaseSettings):
     """Each field is a key of the TOML file, and INHOUSE_GATEWAY_<NAME> in the environment."""
 
@@ -73,6 +89,8 @@ class GatewaySettings(BaseSettings):
     """What is served; empty: the engine and the model of the program's own settings."""
     agents: list[AgentSettings] = []
     """Agents on offer beside the models."""
+    documents: list[DocumentsSettings] = []
+    """Collections of documents on offer beside the models; none is unless it stands here."""
     prices: Path | None = None
     """The price table."""
     ledger_sync: Literal["process", "disk"] = "process"

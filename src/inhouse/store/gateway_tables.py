@@ -57,6 +57,7 @@ api_keys = Table(
     Column("team", Text, ForeignKey("teams.name")),
     Column("role", Text, nullable=False),
     Column("models", JSON),
+    Column("tags", JSON),
     *_allowances(),
     Column("priority", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
