@@ -45,8 +45,8 @@ class AuditedKeys(KeyStore):
             priority=priority,
             expires_at=expires_at,
         )
-        given = {"name": name, "team": team, "role": role, "models": models, "tags": sorted(tags) or None}
-        given |= {"expires_at": expires_at}
+        given: dict[str, Any] = {"name": name, "team": team, "role": role, "models": models}
+        given |= {"tags": sorted(tags) or None, "expires_at": expires_at}
         self._record("key.create", key.id, {**given, **asdict(limits), **asdict(budget)})
         return key, text
 
