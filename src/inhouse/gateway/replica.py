@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
+from inhouse.core.breaker import Breaker, Circuit
 from inhouse.core.errors import EngineCrashed, EngineError, EngineOverloaded, EngineStalled, EngineUnavailable
 from inhouse.engines.base import ChatRequest, Engine, Event
-from inhouse.gateway.breaker import Breaker, Circuit
 
 _CHECK_LIMIT_S = 5.0  # a replica that does not say that it is well within this is not
 _RECHECK_S = 0.5  # how often one that is down is looked at

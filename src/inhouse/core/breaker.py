@@ -1,4 +1,4 @@
-"""A circuit breaker: after failures in a row nothing is sent for a while, then one request tries. Knows no engines."""
+"""A circuit breaker: after failures in a row nothing is sent for a while, then one try. Knows no engine and no tool."""
 
 from __future__ import annotations
 
