@@ -15,6 +15,7 @@ from inhouse.core.records import RunStatus
 from inhouse.store.repository import Store
 from inhouse.study.base import StudyConfig, outcomes
 from inhouse.study.phase1 import PHASE1
+from inhouse.study.phase4 import PHASE4
 from inhouse.study.phase5 import PHASE5
 from inhouse.study.run import PHASES, parts_of, seconds_of
 
@@ -111,13 +112,13 @@ def test_the_plan_is_said_without_doing_anything(env, tmp_path):
         study(env, "--plan", "--out", str(tmp_path)), env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for part in (*PHASE1, *PHASE5):
+    for part in (*PHASE1, *PHASE4, *PHASE5):
         assert part.name in done.stderr
     assert not (tmp_path / "report.html").exists()
 
 
 def test_the_parts_share_the_whole_budget():
-    for phases in ((1,), (5,), (1, 5)):
+    for phases in ((1,), (4,), (5,), (1, 4, 5)):
         config = StudyConfig("m", 100.0, "en", phases=phases)
         assert sum(seconds_of(part, config) for part in parts_of(config)) == pytest.approx(100.0)
     for phase in PHASES.values():
@@ -129,4 +130,4 @@ def test_phases_that_do_not_exist_are_refused_before_anything_is_done(env, tmp_p
         study(env, "--phases", "1,7", "--out", str(tmp_path)), env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "--phases 1,5" in done.stderr
+    assert "--phases 1,4" in done.stderr

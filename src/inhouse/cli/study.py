@@ -37,7 +37,11 @@ def study(
     lang: Annotated[str | None, typer.Option(help="Report in ko or en. Default: the locale's.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for report.html and notes/.")] = Path(),
     resume: Annotated[str | None, typer.Option(help="Go on with a stopped study: its id, or last.")] = None,
-    phases: Annotated[str, typer.Option(help="Which phases to make, by number.")] = "1,5",
+    phases: Annotated[str, typer.Option(help="Which phases to make, by number.")] = "1,4,5",
+    documents: Annotated[
+        Path | None, typer.Option(help="The folder that phase 4 asks. Default: a part of a real manual.")
+    ] = None,
+    questions: Annotated[Path | None, typer.Option(help="Questions on it, as for inhouse docs eval.")] = None,
     seed: Annotated[int, typer.Option(help="Fixes prompts and sampling.", min=0)] = 0,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON at the end.")] = False,
@@ -48,6 +52,7 @@ def study(
     inhouse study
     inhouse study --budget 3m --model smollm2:135m --lang ko
     inhouse study --phases 5
+    inhouse study --phases 4 --documents ~/handbook --questions questions.jsonl
     inhouse study --resume last
     """
     settings = get_settings()
@@ -59,7 +64,10 @@ def study(
         earlier = _earlier(store, resume) if resume else None
         if earlier is None:
             entry = find_entry(model) if model else largest_fitting(settings, seconds)
-            config = StudyConfig(entry.name, seconds, language, seed, chosen)
+            config = StudyConfig(
+                entry.name, seconds, language, seed, chosen, _place(documents, "documents"),
+                _place(questions, "questions"),
+            )  # fmt: skip
         else:
             config = StudyConfig.from_dict(earlier.config)
             entry = find_entry(config.model)
@@ -97,8 +105,17 @@ def _phases(text: str) -> tuple[int, ...]:
     numbers = {int(piece) if piece.strip().isdecimal() else 0 for piece in text.split(",")}
     if not numbers <= PHASES.keys():
         known = ", ".join(map(str, PHASES))
-        raise UsageError(f"The study has no phases {text!r}", do=f"Give numbers of {known}, such as --phases 1,5")
+        raise UsageError(f"The study has no phases {text!r}", do=f"Give numbers of {known}, such as --phases 1,4")
     return tuple(sorted(numbers))
+
+
+def _place(path: Path | None, what: str) -> str:
+    """The path in full, as the study keeps it; empty for none."""
+    if path is None:
+        return ""
+    if not path.exists():
+        raise UsageError(f"{path} is not there", do=f"Correct --{what}")
+    return str(path.resolve())
 
 
 def _earlier(store: Store, resume: str) -> Run:

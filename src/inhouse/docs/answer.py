@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Protocol, cast
+from typing import cast
 
 from inhouse.core.errors import ContextExceeded
 from inhouse.docs.citations import Citation, CitationFilter, CitationsEvent, language_of
-from inhouse.docs.prompt import NOT_FOUND, Passage, fitting, messages, rewrite_request
+from inhouse.docs.follow_up import standalone
+from inhouse.docs.model import Model
+from inhouse.docs.prompt import NOT_FOUND, Passage, fitting, messages
 from inhouse.docs.refusal import Evidence, evidence_of
 from inhouse.docs.search import Hit, Mode, Searcher
 from inhouse.docs.stores.base import Filter
 from inhouse.docs.terms import terms
 from inhouse.engines.base import (
-    Capabilities,
     ChatRequest,
     DoneEvent,
     Event,
     FinishReason,
     Message,
-    ModelInfo,
     TextEvent,
     UsageEvent,
 )
@@ -37,32 +37,6 @@ WINDOW = 4096
 _SMALLEST_ROOM = 160
 _SAME_WORDS = 0.5
 """Of an answer's terms, the share that a passage must hold to be named as its source."""
-
-
-class Model(Protocol):
-    """What answering needs of an engine (see engines.base.Engine)."""
-
-    @property
-    def name(self) -> str:
-        """Short name."""
-        ...
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it offers."""
-        ...
-
-    def chat(self, request: ChatRequest) -> AsyncIterator[Event]:
-        """An answer as a stream."""
-        ...
-
-    async def count_tokens(self, model: str, text: str) -> int:
-        """The length of a text in the model's tokens."""
-        ...
-
-    async def models(self) -> tuple[ModelInfo, ...]:
-        """What it says of its models."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +56,14 @@ class AnswerPlan:
 class FoundEvent:
     """What was found and given to the model, before the answer's first word; durations in seconds.
 
-    `meant` is the question as it was searched for, `given` what of the hits the model got.
+    `meant` is the question as it was searched for, `given` what the model got of it, as `texts`.
     """
 
     at: float
     meant: str
     hits: tuple[Hit, ...]
     given: tuple[Citation, ...]
+    texts: tuple[str, ...]
     evidence: Evidence
     rewrite_s: float
     search_s: float
@@ -144,7 +119,9 @@ async def answer(
     lang = language_of(question)
     used = _Used()
     began = time.perf_counter()
-    meant = await _standalone(question, history, engine, model, used, plan)
+    meant, asked_for = await standalone(question, history, engine, model, seed=plan.seed)
+    if asked_for is not None:
+        used.add(asked_for)
     rewritten = time.perf_counter()
     hits = await asyncio.to_thread(searcher.search, meant, plan.k, where, plan.mode)
     evidence = evidence_of(meant, hits, searcher)
@@ -160,7 +137,8 @@ async def answer(
         kept = await fitting(question, meant, passages, lang, room=max(room, _SMALLEST_ROOM), count=counter.count)
     fitted = time.perf_counter()
     yield FoundEvent(
-        fitted, meant, tuple(hits), tuple(passage.citation for passage in kept), evidence, rewritten - began,
+        fitted, meant, tuple(hits), tuple(passage.citation for passage in kept),
+        tuple(passage.text for passage in kept), evidence, rewritten - began,
         searched - rewritten, fitted - searched,
     )  # fmt: skip
     if not kept:
@@ -248,37 +226,6 @@ async def _said(
             if len(kept) < 2:
                 raise
             del kept[len(kept) // 2 :]
-
-
-async def _standalone(
-    question: str, history: Sequence[Message], engine: Model, model: str, used: _Used, plan: AnswerPlan
-) -> str:
-    """The question in words that need no conversation.
-
-    What a model makes of it is taken only if it is one short line that still speaks of the same; otherwise the
-    question before is put in front.
-    """
-    before = [turn.content for turn in history if turn.role == "user" and turn.content.strip()]
-    if not before:
-        return question
-    pieces: list[str] = []
-    request = ChatRequest(
-        model, rewrite_request(history, question), max_tokens=80, temperature=0.0, seed=plan.seed
-    )  # fmt: skip
-    async for event in engine.chat(request):
-        if isinstance(event, TextEvent):
-            pieces.append(event.text)
-        elif isinstance(event, UsageEvent):
-            used.add(event)
-    line = "".join(pieces).strip().strip('"“”').splitlines()
-    rewritten = line[0].strip() if line else ""
-    known = set(terms(" ".join([question, *(turn.content for turn in history)]), "words+bigrams"))
-    new = terms(rewritten, "words+bigrams")
-    asked = set(terms(question, "words+bigrams"))
-    same = sum(term in known for term in new) >= 0.6 * len(new) and asked.intersection(new)
-    if new and same and len(rewritten) <= 4 * len(question) + 80:
-        return rewritten
-    return f"{before[-1]} {question}"
 
 
 def _passages(hits: Sequence[Hit], searcher: Searcher) -> list[Passage]:

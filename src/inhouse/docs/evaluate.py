@@ -16,9 +16,10 @@ from inhouse.bench.statistics import QUANTILES, mean, quantile, ratio_draws, sup
 from inhouse.core.environment import Environment
 from inhouse.core.errors import EngineError
 from inhouse.core.records import Metric, Run, Sample, SampleError, Scalar
-from inhouse.docs.answer import AnswerPlan, FoundEvent, Model, answer
+from inhouse.docs.answer import AnswerPlan, FoundEvent, answer
 from inhouse.docs.citations import CitationsEvent
 from inhouse.docs.measures import exact, f1, faithfulness, holds, ndcg, recall, reciprocal_rank
+from inhouse.docs.model import Model
 from inhouse.docs.questions import Question, right_chunks
 from inhouse.docs.search import Mode, Searcher
 from inhouse.docs.stores.base import Filter
@@ -112,7 +113,6 @@ async def _asked(
     assert cited is not None
     ranked = [hit.chunk.id for hit in found.hits]
     scores = _ranks(ranked, right, plan.k) if question.answerable else {}
-    texts = {one.number: one.text for one in found.given}
     if question.answerable:
         scores["false_refusal"] = float(cited.refused)
         if question.answers:
@@ -124,7 +124,7 @@ async def _asked(
     else:
         scores["refusal"] = float(cited.refused)
     if not cited.refused:
-        if (faith := faithfulness(said, list(texts.values()))) is not None:
+        if (faith := faithfulness(said, found.texts)) is not None:
             scores["faithfulness"] = faith
         own = [one for one in cited.citations if one.by == "model"]
         scores["cited"] = float(bool(own))

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from inhouse.core.errors import UsageError
-from inhouse.docs.answer import Model
 from inhouse.docs.citations import language_of
+from inhouse.docs.model import Model
 from inhouse.docs.prompt import NOT_FOUND, shown_text
 from inhouse.docs.questions import Question
 from inhouse.docs.search import Searcher

@@ -68,7 +68,12 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         database.close()
         raise
     router = Router(offers, make_queue=partial(_queue, shared, "" if loan is None else loan.parent))
-    documents = open_collections(settings, gateway_settings.documents, list(offers))
+    try:
+        documents = open_collections(settings, gateway_settings.documents, list(offers))
+    except BaseException:
+        await router.close()
+        database.close()
+        raise
     metrics = Metrics()
     metrics.add(FlowCollector(router.status))
     log = open_log(gateway_settings.log_level)

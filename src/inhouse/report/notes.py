@@ -44,6 +44,12 @@ TOPICS: Mapping[int, tuple[Topic, ...]] = {
         Topic("memory-issue", ("memory", "memory_growth"), ("memory",)),
         Topic("hardware", ("gpu", "llama2_prediction", "llama2_no_fit", "hardware_7b")),
     ),
+    4: (
+        Topic("documents", ("index", "infrastructure")),
+        Topic("retrieval", ("retrieval", "hybrid_better", "modes_alike", "chunking_matters", "chunking_alike")),
+        Topic("answers", ("latency", "answers", "refusal")),
+        Topic("changes", ("sync", "fresh", "stale")),
+    ),
     5: (
         Topic("gateway", ("gateway_added", "gateway_within_noise")),
         Topic("overload", ("overload", "refusals", "overload_failed")),

@@ -17,7 +17,8 @@ class StudyConfig:
     """What a study was asked to do; kept as its run's config, so that it can be resumed as it began.
 
     `budget_s` is the time that the measurements may take, the download apart: how long that takes is
-    the network's to say. `lang` is the report's language, ko or en.
+    the network's to say. `lang` is the report's language, ko or en. `documents` is the folder that phase 4 reads
+    (empty: a real manual that comes with the program), `questions` a file with questions on it.
     """
 
     model: str
@@ -25,6 +26,8 @@ class StudyConfig:
     lang: str
     seed: int = 0
     phases: tuple[int, ...] = (1,)
+    documents: str = ""
+    questions: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""

@@ -14,6 +14,8 @@ from inhouse.store.repository import Store
 from inhouse.study.base import Context, Outcome, Part, Progress, StudyConfig, outcomes
 from inhouse.study.phase1 import PHASE1
 from inhouse.study.phase1_findings import phase1_findings
+from inhouse.study.phase4 import PHASE4
+from inhouse.study.phase4_findings import phase4_findings
 from inhouse.study.phase5 import PHASE5
 from inhouse.study.phase5_findings import phase5_findings
 
@@ -31,8 +33,9 @@ class Phase:
 
 
 PHASES: Mapping[int, Phase] = {
-    1: Phase(PHASE1, phase1_findings, 0.7),
-    5: Phase(PHASE5, phase5_findings, 0.3),
+    1: Phase(PHASE1, phase1_findings, 0.5),
+    4: Phase(PHASE4, phase4_findings, 0.25),
+    5: Phase(PHASE5, phase5_findings, 0.25),
 }
 
 

@@ -1,0 +1,339 @@
+"""Phase 4, documents: a folder (the user's, or a part of a real manual) is indexed, searched, asked and changed.
+
+Works on a copy, since files are changed and deleted; what follows from the figures is said in phase4_findings.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from inhouse.bench.keeping import ending
+from inhouse.bench.statistics import QUANTILES, quantile, supported
+from inhouse.core.errors import BenchError, MissingExtra, PartSkipped
+from inhouse.core.records import Metric, Sample, Scalar
+from inhouse.docs.answer import AnswerPlan
+from inhouse.docs.chunk import ChunkPlan
+from inhouse.docs.compare import compare
+from inhouse.docs.embed import Embedder, NanoEmbedder
+from inhouse.docs.evaluate import answer_all, metrics_of, paired, samples_of, search_all
+from inhouse.docs.questions import Question, read_questions
+from inhouse.docs.search import Mode, Searcher
+from inhouse.docs.sources import Source, scan
+from inhouse.docs.stores.base import VectorStore
+from inhouse.docs.stores.open import open_store
+from inhouse.docs.sync import sync
+from inhouse.engines.base import ChatRequest, Engine, Message, TextEvent
+from inhouse.models.opened import open_for
+from inhouse.study.base import Context, Part
+
+MANUAL = Path(__file__).parent / "manual"
+K = 5
+_MOST_FILES, _MOST_BYTES = 200, 50_000_000
+"""As much of a folder as is copied and measured."""
+_MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse")
+_PLANS = (("structure", 256), ("tokens", 256), ("structure", 128), ("sentences", 256))
+_ANSWER_TOKENS = 64
+_WINDOW = 2048
+_NEWS = {"ko": "새 소식 {word}: 사무실의 새 출입 번호는 {word}번입니다.", "en": "News {word}: the door code is {word}."}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a part works on: the copied folder as a source, its collection, and the questions that there are."""
+
+    folder: Path
+    source: Source
+    store: VectorStore
+    embedder: Embedder
+    questions: tuple[Question, ...]
+    files: int
+    files_in_all: int
+
+    @property
+    def searcher(self) -> Searcher:
+        """Searches the collection."""
+        return Searcher(self.store, self.embedder)
+
+
+class _Record:
+    """A run's figures so far."""
+
+    def __init__(self) -> None:
+        self.metrics: list[Metric] = []
+        self.samples: list[Sample] = []
+
+    def add(self, name: str, value: float, unit: str = "", method: str = "measured", **labels: Scalar) -> None:
+        """Adds a figure."""
+        self.metrics.append(Metric(name, float(value), unit, labels, method=method))
+
+
+@contextmanager
+def _recording(context: Context, part: str, engine: str | None = None) -> Iterator[tuple[str, _Record]]:
+    """A run of kind "docs"; at its end samples and figures are kept."""
+    run = context.store.create_run(
+        "docs", {"name": part}, seed=context.config.seed, environment=replace(context.environment, engine=engine),
+        model=context.config.model if engine else None, engine=engine, study_id=context.study.id,
+    )  # fmt: skip
+    with ending(context.store, run):
+        record = _Record()
+        yield run.id, record
+        context.store.add_samples(run.id, record.samples)
+        context.store.set_metrics(run.id, record.metrics)
+
+
+@contextmanager
+def _desk(context: Context) -> Iterator[Desk]:
+    """The study's collection, kept between its parts; PartSkipped where what it needs is not installed."""
+    place = context.settings.cache_dir / "studies" / context.study.id
+    folder = place / "documents"
+    wanted = context.config.documents
+    origin = Path(wanted) if wanted else MANUAL / context.config.lang
+    try:
+        embedder = NanoEmbedder(threads=context.settings.threads)
+    except MissingExtra as error:
+        raise PartSkipped(str(error), message="phase4.no_docs_extra", package="inhouse[docs]") from None
+    if not origin.exists():
+        raise BenchError(f"The documents {origin} are not there", do="Correct --documents")
+    copied, in_all = _copy(origin, folder)
+    if not copied:
+        reason = f"{origin} holds no document that can be read"
+        raise PartSkipped(reason, message="phase4.no_documents", folder=str(origin))
+    asked = context.config.questions or ("" if wanted else str(MANUAL / f"questions_{context.config.lang}.jsonl"))
+    questions = tuple(read_questions(Path(asked))) if asked else ()
+    store = open_store("", "study", data_dir=place)
+    try:
+        yield Desk(folder, Source(folder), store, embedder, questions, copied, in_all)
+    finally:
+        store.close()
+
+
+def _copy(origin: Path, folder: Path) -> tuple[int, int]:
+    """Copies what can be read of a folder, up to a bound; how many files that are, and of how many."""
+    every = sorted(scan(Source(origin)), key=lambda file: file.path)
+    size = taken = 0
+    for file in every:
+        if taken >= _MOST_FILES or size + file.size_bytes > _MOST_BYTES:
+            break
+        taken, size = taken + 1, size + file.size_bytes
+        target = folder / file.path
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.file, target)
+    return taken, len(every)
+
+
+def _sync(desk: Desk, on_progress: Callable[[float], None] | None = None) -> float:
+    """Brings the collection in step; the seconds that it took."""
+    began = time.perf_counter()
+    sync(
+        desk.source, desk.store, desk.embedder, lock=desk.folder.parent / "lock", wait_s=30.0,
+        on_progress=lambda at: on_progress(min(1.0, (at.done + at.part) / max(1, at.total))) if on_progress else None,
+    )  # fmt: skip
+    return time.perf_counter() - began
+
+
+async def _index(context: Context) -> str:
+    """Reads, cuts, embeds and stores the folder once."""
+    with _desk(context) as desk, _recording(context, "index") as (run_id, record):
+        await asyncio.to_thread(desk.embedder.passages, ["warm"])
+        before = psutil.Process().memory_info().rss
+        again = desk.store.count().documents > 0
+        seconds = await asyncio.to_thread(_sync, desk, lambda done: context.report(done, "reading and embedding"))
+        counts = desk.store.count()
+        if not counts.chunks:
+            raise BenchError("Nothing could be read of the documents", do="See why: inhouse docs add PATH")
+        size = sum(file.stat().st_size for file in (desk.folder.parent / "docs").glob("study.db*"))
+        source_bytes = sum(document.size_bytes for document in desk.store.documents())
+        record.add("documents", counts.documents, method="counted")
+        record.add("documents_in_all", desk.files_in_all, method="counted")
+        record.add("chunks", counts.chunks, method="counted")
+        record.add("source_bytes", source_bytes, "B", method="counted")
+        record.add("index_bytes", size, "B")
+        record.add("index_memory_bytes", max(0, psutil.Process().memory_info().rss - before), "B")
+        if not again:
+            record.add("index_s", seconds, "s")
+            record.add("chunks_per_minute", 60 * counts.chunks / seconds, "")
+        dimensions = desk.embedder.dimensions
+        million = size / counts.chunks * 1e6
+        record.metrics.append(
+            Metric("million_chunks_bytes", million, "B", {"dimensions": dimensions}, predicted=True,
+                   method="predicted: this index's bytes a chunk, times a million")
+        )  # fmt: skip
+    return run_id
+
+
+async def _retrieval(context: Context) -> str:
+    """Every question by meaning, by words and by both."""
+    with _ready(context) as desk, _recording(context, "retrieval") as (run_id, record):
+        scored = {}
+        for at, mode in enumerate(_MODES):
+            context.report(at / 3, mode)
+            scored[mode] = await asyncio.to_thread(search_all, desk.questions, desk.searcher, k=K, mode=mode)
+            record.metrics += metrics_of(scored[mode], seed=context.config.seed, labels={"mode": mode})
+            record.samples += samples_of(scored[mode], {"stage": mode})
+        record.samples = [replace(sample, index=index) for index, sample in enumerate(record.samples)]
+        for mode in ("dense", "sparse"):
+            found = paired(scored["hybrid"], scored[mode], "mrr", seed=context.config.seed)
+            if found is not None:
+                record.metrics.append(
+                    Metric("mrr_gain", found.value, "", {"mode": mode, "p": found.p}, found.low, found.high, found.n,
+                           "paired by question, bootstrap")
+                )  # fmt: skip
+    return run_id
+
+
+async def _chunking(context: Context) -> str:
+    """The same questions on the same documents, cut in other ways, as far as the time goes."""
+    with _ready(context) as desk, _recording(context, "chunking") as (run_id, record):
+        until = time.perf_counter() + context.seconds
+        plans = [ChunkPlan(strategy=strategy, size=size, overlap=size // 8) for strategy, size in _PLANS]  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory(prefix="inhouse-study-") as folder:
+
+            def run() -> None:
+                found = compare(
+                    desk.questions, [desk.source], desk.embedder, plans=plans, modes=["hybrid"], ks=[K],
+                    folder=Path(folder), seed=context.config.seed, until=until,
+                    on_progress=lambda what: context.report(None, what),
+                )  # fmt: skip
+                tried = list(found)
+                for one in tried:
+                    record.metrics += one.metrics
+                best = max(tried, key=lambda one: one.value("mrr"))
+                worst = min(tried, key=lambda one: one.value("mrr"))
+                gap = paired(best.scored, worst.scored, "mrr", seed=context.config.seed)
+                if gap is not None and best is not worst:
+                    labels: dict[str, Scalar] = {
+                        "best": f"{best.way.plan.strategy} {best.way.plan.size}",
+                        "worst": f"{worst.way.plan.strategy} {worst.way.plan.size}",
+                        "p": gap.p, "ways": len(tried),
+                    }  # fmt: skip
+                    record.metrics.append(
+                        Metric("mrr_gap", gap.value, "", labels, gap.low, gap.high, gap.n,
+                               "paired by question, bootstrap")
+                    )  # fmt: skip
+
+            await asyncio.to_thread(run)
+    return run_id
+
+
+async def _answers(context: Context) -> str:
+    """The questions to the study's model, each with the documents and without them."""
+    settings = context.settings.model_copy(update={"model": context.config.model})
+    with _ready(context) as desk:
+        async with open_for("embedded", context.config.model, context=_WINDOW, slots=1, settings=settings) as opened:
+            with _recording(context, "answers", "embedded") as (run_id, record):
+                await _alone(opened.engine, opened.model, "Hello")  # loads the model
+                until = time.perf_counter() + 0.75 * context.seconds
+                plan = AnswerPlan(k=K, max_tokens=_ANSWER_TOKENS, window=_WINDOW, seed=context.config.seed)
+                questions = _mixed(desk.questions)
+                scored = await answer_all(
+                    questions, desk.searcher, opened.engine, opened.model, plan, until=until,
+                    on_progress=lambda done, of: context.report(0.75 * done / of, f"{done} questions"),
+                )  # fmt: skip
+                record.metrics += metrics_of(scored, seed=context.config.seed)
+                record.samples += samples_of(scored, {"stage": "documents"})
+                # Those that the model was really asked: a refusal by the search alone costs next to nothing.
+                asked = [one for one in scored if one.times and not one.refused]
+                until = time.perf_counter() + 0.25 * context.seconds
+                direct: list[float] = []
+                added: list[float] = []
+                for one in asked:
+                    if direct and time.perf_counter() >= until:
+                        break
+                    direct.append(await _alone(opened.engine, opened.model, one.question.question))
+                    added.append(one.times["ttft_s"] - direct[-1])
+                _add_times(record, "direct_ttft_s", direct, context.config.seed)
+                _add_times(record, "added_ttft_s", added, context.config.seed)
+    return run_id
+
+
+async def _changes(context: Context) -> str:
+    """Nothing changed, one document changed, one deleted: what a sync costs, and how fast answers follow."""
+    with _ready(context, questions=False) as desk, _recording(context, "changes") as (run_id, record):
+        searcher = desk.searcher
+        context.report(0.1, "nothing changed")
+        unchanged = [await asyncio.to_thread(_sync, desk) for _ in range(3)]
+        record.add("documents", desk.store.count().documents, method="counted")
+        record.add("sync_unchanged_s", float(np.median(unchanged)), "s", method="median of 3")
+        word = "Qz7431"
+        line = _NEWS[context.config.lang].format(word=word)
+        target = next(iter(sorted(desk.folder.rglob("*.md"))), desk.folder / "news.md")
+        before = target.read_text(encoding="utf-8", errors="replace") if target.exists() else ""
+        target.write_text(f"{before}\n\n# News\n\n{line}\n", encoding="utf-8")
+        stale = _has(searcher, line, word)
+        context.report(0.5, "one document changed")
+        record.add("sync_changed_s", await asyncio.to_thread(_sync, desk), "s")
+        record.add("found_before_sync", stale, method="counted")
+        record.add("found_after_sync", _has(searcher, line, word), method="counted")
+        target.unlink()
+        context.report(0.8, "one document deleted")
+        record.add("sync_deleted_s", await asyncio.to_thread(_sync, desk), "s")
+        record.add("found_after_deletion", _has(searcher, line, word), method="counted")
+    shutil.rmtree(desk.folder.parent, ignore_errors=True)  # the last part: the copy is of no more use
+    return run_id
+
+
+@contextmanager
+def _ready(context: Context, *, questions: bool = True) -> Iterator[Desk]:
+    """The collection in step, and with questions where the part needs them."""
+    with _desk(context) as desk:
+        if questions and not desk.questions:
+            raise PartSkipped("There are no questions on these documents", message="phase4.no_questions")
+        _sync(desk)
+        yield desk
+
+
+def _has(searcher: Searcher, line: str, word: str) -> bool:
+    return any(word in hit.chunk.chunk.text for hit in searcher.search(line, K))
+
+
+def _mixed(questions: tuple[Question, ...]) -> list[Question]:
+    """One without an answer after every two that have one, so that both are there however far the time goes."""
+    yes = [question for question in questions if question.answerable]
+    no = [question for question in questions if not question.answerable]
+    mixed: list[Question] = []
+    while yes or no:
+        mixed += yes[:2] + no[:1]
+        yes, no = yes[2:], no[1:]
+    return mixed
+
+
+async def _alone(engine: Engine, model: str, question: str) -> float:
+    """Seconds to the first token of an answer without documents."""
+    request = ChatRequest(
+        model, (Message("user", question),), max_tokens=8, temperature=0.0, cache_prompt=False
+    )  # fmt: skip
+    began, first = time.perf_counter(), None
+    async for event in engine.chat(request):
+        if isinstance(event, TextEvent) and first is None:
+            first = event.at
+    return (first or time.perf_counter()) - began
+
+
+def _add_times(record: _Record, name: str, values: list[float], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for stat, q in QUANTILES.items():
+        if values and supported(stat, len(values)):
+            found = quantile(np.array(values), q, rng)
+            record.metrics.append(
+                Metric(name, found.value, "s", {"stat": stat}, found.low, found.high, found.n, f"bootstrap {stat}")
+            )
+
+
+PHASE4: tuple[Part, ...] = (
+    Part("index", 4, "read, cut, embed and store the documents", 0.20, _index),
+    Part("retrieval", 4, "search for questions with known answers", 0.05, _retrieval),
+    Part("chunking", 4, "the same documents cut in other ways", 0.30, _chunking),
+    Part("answers", 4, "ask the model with the documents and without", 0.40, _answers),
+    Part("changes", 4, "change and delete documents, and sync", 0.05, _changes),
+)
