@@ -93,6 +93,20 @@ async def test_an_engine_that_counts_no_tokens_is_calibrated_from_its_usage() ->
     assert sum(lengths) / len(lengths) == pytest.approx(512, rel=0.05)
 
 
+@pytest.mark.parametrize("text", ["en", "ko"])
+async def test_a_small_slot_holds_what_an_engine_is_asked_to_be_calibrated(text: str) -> None:
+    asked = []
+
+    class Watched(ScriptedEngine):
+        def chat(self, request):  # type: ignore[no-untyped-def, override]
+            asked.append(request.messages[0].content)
+            return super().chat(request)
+
+    await calibrate(Watched(counts_tokens=False), "scripted", text=text, nonce="n")
+    # Five tokens a word, as a tokeniser that knows little Korean makes of it.
+    assert [prompt for prompt in asked if 5 * len(prompt.split()) + TEMPLATE_TOKENS > 512] == []
+
+
 async def test_an_engine_that_reports_no_usage_cannot_be_benched() -> None:
     class Silent(ScriptedEngine):
         async def chat(self, request):  # type: ignore[no-untyped-def, override]

@@ -177,6 +177,19 @@ async def test_an_error_in_mid_stream_is_the_error_it_names():
     assert type(error) is ContextExceeded
 
 
+async def test_what_gateways_pass_on_about_a_long_prompt_is_said_once():
+    inner = ContextExceeded(
+        "The prompt does not fit the model's context window",
+        why="request (615 tokens) exceeds it",
+        do="Shorten it, or start the model with a larger context (INHOUSE_CONTEXT)",
+    )
+    outer = ContextExceeded(inner.what, why=str(inner), do=inner.do)
+    body = json.dumps({"error": {"message": str(outer), "code": "context_length_exceeded"}}).encode()
+    error = await failure(answer(body, "400 Bad Request"))
+
+    assert str(error) == str(inner)
+
+
 async def test_silence_before_the_answer_is_a_stall():
     error = await failure(10.0, stall_s=0.2)
 

@@ -21,6 +21,9 @@ _UNIQUE_WORDS = 8  # of several hundred: no two prompts begin alike
 # A model that knows little Korean makes several tokens of every word; these fill what words leave over.
 _FILLERS = (".", ",", "-", "1", "a")
 _AT_ONCE = 16
+# Words of the prompts that tell the template's cost and, by their difference, that of a byte: few enough that a slot
+# of 512 tokens holds them in a language that costs five tokens a word.
+_PROBE_WORDS = (8, 96)
 
 
 class PromptWriter:
@@ -126,7 +129,7 @@ async def calibrate(engine: Engine, model: str, *, text: str, nonce: str) -> Pro
         probes = 2
     rng = random.Random(nonce)
     spent: list[tuple[float, int]] = []
-    for size in (24, 192)[:probes]:
+    for size in _PROBE_WORDS[:probes]:
         chosen = rng.choices(words, k=size)
         tokens = await _prompt_tokens(engine, model, " ".join([lead, *chosen]))
         spent.append((sum(costs[word] for word in chosen), tokens))

@@ -25,6 +25,8 @@ from inhouse.core.errors import (
 )
 
 _CONTEXT = ("context size", "context length", "context window", "exceed_context", "context_length", "maximum context")
+_TOO_LONG = "The prompt does not fit the model's context window"
+_SHORTEN = "Shorten it, or start the model with a larger context (INHOUSE_CONTEXT)"
 _MODEL = ("model_not_found", "no such model", "unknown model")
 
 
@@ -42,11 +44,9 @@ def refused(status: int, message: str, kind: str = "", *, retry_after: str | Non
             f"The server refused the key ({status})", why=said, do="Set INHOUSE_API_KEY to a key that it accepts"
         )
     if any(mark in lower for mark in _CONTEXT):
-        return ContextExceeded(
-            "The prompt does not fit the model's context window",
-            why=said,
-            do="Shorten it, or start the model with a larger context (INHOUSE_CONTEXT)",
-        )
+        while said.startswith(f"{_TOO_LONG}: "):  # each gateway of ours before that server says it in these words
+            said = said.removeprefix(f"{_TOO_LONG}: ").removesuffix(f". {_SHORTEN}")
+        return ContextExceeded(_TOO_LONG, why=said, do=_SHORTEN)
     if status in (429, 503):
         return _overloaded(status, said, retry_after)
     if any(mark in lower for mark in _MODEL) or (status == 404 and "model" in lower) or _names_missing_model(lower):
