@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inhouse.docs.chunk import ChunkPlan, chunk
-from inhouse.docs.embed import Embedder, OnProgress, embed_passages
+from inhouse.docs.embed import Embedder, OnProgress
 from inhouse.docs.records import Chunk, Document, Loaded
 from inhouse.docs.stores.base import Replace, VectorStore, settle
 from inhouse.docs.terms import How, default_how, terms
+from inhouse.docs.windows import embed_in_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,11 @@ def replacement(
     """The change that puts the document in; vectors that the store has already are taken from there."""
     chunks = chunk(loaded, ingest.plan, embedder)
     embedded = [part for part in chunks if part.embed]
-    texts = [_in_context(part, document.title) for part in embedded]
-    vectors, keys = embed_passages(embedder, texts, store, on_progress=on_progress)
+    made = embed_in_windows(
+        embedder, [part.text for part in embedded], store, title=document.title, on_progress=on_progress
+    )
     found_by = [" ".join(terms(_with_headings(part, document.title), ingest.how)) for part in embedded]
-    return Replace(document, chunks, vectors, found_by, keys)
-
-
-def _in_context(part: Chunk, title: str) -> str:
-    """A chunk's text as it is embedded: with the document's title, which says what it is about."""
-    return part.text if not title or title in part.text[: 4 * len(title)] else f"{title}\n{part.text}"
+    return Replace(document, chunks, made.vectors, found_by, made.keys, made.windows)
 
 
 def _with_headings(part: Chunk, title: str) -> str:

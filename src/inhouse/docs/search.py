@@ -25,7 +25,7 @@ CANDIDATES = 100
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that was found. `why`: `dense` (cosine), `bm25`, `matched` (the question's terms that it has)."""
+    """A chunk that was found. `why`: `dense` (cosine of its nearest window), `bm25`, `matched` (terms)."""
 
     rank: int
     score: float
@@ -108,6 +108,11 @@ class Searcher:
                 nearness = dict(dense)
                 if lacking:
                     nearness |= dict(zip(lacking, (self.store.vectors(lacking) @ vector).tolist(), strict=True))
+                nearest = dict(nearness)
+                if dense:
+                    for number, windows in zip(ids, self.store.windows(ids), strict=True):
+                        if windows:
+                            nearest[number] = windows.nearness(vector)
             except StoreError:
                 if attempt == 2:  # else a chunk was deleted between two questions to the store: ask again
                     raise
@@ -117,6 +122,7 @@ class Searcher:
         signs[:, 0] = _standardised_over(dense, nearness, ids)
         signs[:, 1] = standardised(by_words, ids)
         signs[:, 2] = standardised(by_pairs, ids)
+        signs[:, 5] = _standardised_over({number: nearest[number] for number in dense}, nearest, ids)
         matched: dict[int, list[str]] = {}
         if bags:
             signs[:, 3], has_words = coverage(words, bags)
@@ -124,7 +130,7 @@ class Searcher:
             matched = {
                 n: w or [p.removeprefix(PAIR) for p in q] for n, w, q in zip(ids, has_words, has_pairs, strict=True)
             }
-        return Candidates(ids, signs, nearness, by_words or by_pairs, matched)
+        return Candidates(ids, signs, nearest, by_words or by_pairs, matched)
 
 
 def fit_weights(

@@ -18,6 +18,7 @@ from collection_writer import DIMENSIONS, document, revision, unit
 from inhouse.core.errors import CollectionMismatch, DocumentError, InhouseError, StoreError
 from inhouse.docs.records import Chunk
 from inhouse.docs.stores.base import Counts, Delete, Filter, Move, Replace, VectorStore, content_key, settle
+from inhouse.docs.stores.windows import NONE, windows_of
 
 WRITER = Path(__file__).parents[2] / "support" / "collection_writer.py"
 
@@ -54,6 +55,24 @@ def test_dense_search_finds_what_comparing_all_finds(store: VectorStore) -> None
             assert hits == expected.tolist()
         else:
             assert len(set(hits) & set(expected.tolist())) >= 9
+
+
+def test_windows_are_kept_with_their_chunks_and_go_with_them(store: VectorStore) -> None:
+    mine = windows_of(unit(5, 3))
+    chunks = [Chunk(text, (), None, None, n, 1) for n, text in enumerate(("long", "short"))]
+    change = Replace(document("d"), chunks, unit(6, 2), ["long", "short"], [b"k" * 16, b"s" * 16], [mine, NONE])
+    store.apply([change, revision("other", 1)])
+    ids = [stored.id for stored in store.chunks_of("d")]
+    one, none = store.windows(ids)
+    assert (one.to_bytes(), len(none)) == (mine.to_bytes(), 0)
+    assert one.nearness(unit(5, 3)[1]) == pytest.approx(1.0, abs=0.02)
+    assert {key: len(kept) for key, kept in store.cached_windows([b"k" * 16, b"s" * 16, b"x" * 16]).items()} == {
+        b"k" * 16: 3
+    }
+    store.delete(["d"])
+    assert store.cached_windows([b"k" * 16]) == {}
+    others = [stored.id for stored in store.chunks_of("other")]
+    assert [len(kept) for kept in store.windows(others)] == [0] * len(others)
 
 
 def test_sparse_search_ranks_by_bm25(store: VectorStore) -> None:
@@ -334,10 +353,9 @@ def test_two_processes_write_while_a_third_searches(url: str, tmp_path: Path, op
     _assert_whole(store)
 
 
-def test_a_sync_on_another_machine_is_kept_out_of_a_database_that_both_share(open_: Open) -> None:
+@pytest.mark.parametrize("url", ["pgvector"], indirect=True)
+def test_a_sync_on_another_machine_is_kept_out_of_a_shared_database(open_: Callable[[], VectorStore]) -> None:
     here, there = open_(), open_()
-    if here.name != "pgvector":
-        pytest.skip("only PostgreSQL is shared between machines without the catalogue's file")
     with here.only_sync():
         with pytest.raises(DocumentError, match="being synced"), there.only_sync(wait_s=0.1):
             pass

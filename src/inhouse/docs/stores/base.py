@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inhouse.core.errors import CollectionMismatch, UsageError
 from inhouse.docs.records import Chunk, Document
 from inhouse.docs.stores.terms import Bag
+from inhouse.docs.stores.windows import Windows
 
 Vectors = NDArray[np.float32]
 
@@ -61,7 +62,8 @@ class Replace:
 
     `vectors` (unit length), `terms` (the terms to be found by, joined by spaces, or a Bag of them) and `keys`
     (what the embedding cache knows the embedded text by; `content_key` of the chunk's text where none are
-    given) have one entry for each chunk whose `embed` is true, in the chunks' order.
+    given) have one entry for each chunk whose `embed` is true, in the chunks' order; so have `windows`, where
+    there are any.
     """
 
     document: Document
@@ -69,6 +71,7 @@ class Replace:
     vectors: Vectors
     terms: Sequence[str | Bag]
     keys: Sequence[bytes] = ()
+    windows: Sequence[Windows] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,10 @@ class VectorStore(Protocol):
         """What embedded chunks are found by in `sparse`, in the order asked for."""
         ...
 
+    def windows(self, ids: Sequence[int]) -> list[Windows]:
+        """The windows of embedded chunks, in the order asked for; none for a chunk that has none."""
+        ...
+
     def keys(self, ids: Sequence[int]) -> list[bytes]:
         """What the embedding cache knows embedded chunks by, in the order asked for."""
         ...
@@ -191,6 +198,10 @@ class VectorStore(Protocol):
 
     def cached(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         """The vectors that the store has for these keys, from its chunks or from `cache`."""
+        ...
+
+    def cached_windows(self, keys: Sequence[bytes]) -> dict[bytes, Windows]:
+        """The windows of the chunks that were embedded under these keys and have any."""
         ...
 
     def cache(self, keys: Sequence[bytes], vectors: Vectors) -> None:
@@ -263,6 +274,8 @@ def check_replace(change: Replace, dimensions: int | None) -> Vectors:
         )
     if change.keys and len(change.keys) != embedded:
         raise UsageError(f"{change.document.path}: {embedded} chunks to embed, but {len(change.keys)} keys")
+    if change.windows and len(change.windows) != embedded:
+        raise UsageError(f"{change.document.path}: {embedded} chunks to embed, but windows of {len(change.windows)}")
     if not np.isfinite(vectors).all():
         raise UsageError(f"{change.document.path}: a vector is not finite", do="Check the embedding model")
     check_dimensions(vectors.shape[1], dimensions)

@@ -41,6 +41,7 @@ from inhouse.docs.stores.rows import (
     write_document,
 )
 from inhouse.docs.stores.terms import Bag, bag_from, bag_of
+from inhouse.docs.stores.windows import Windows, windows_from
 
 KEPT_REMOVALS = 100_000
 """Transactions whose deleted chunk ids are remembered for mirrors; one further behind is built anew."""
@@ -96,7 +97,8 @@ class Catalogue(CollectionFile):
         inside = "id IN (SELECT id FROM chunks WHERE document = ?)"
         if not self._keep_vectors:
             db.execute(f"INSERT INTO garbage SELECT id FROM embedded WHERE {inside}", row)  # noqa: S608
-        db.execute(f"DELETE FROM embedded WHERE {inside}", row)  # noqa: S608
+        for table in ("windows", "embedded"):
+            db.execute(f"DELETE FROM {table} WHERE {inside}", row)  # noqa: S608
         db.execute("DELETE FROM chunks WHERE document = ?", row)
         # A document's chunks were put in together, so their ids have no other document's between them.
         db.execute("INSERT INTO removed VALUES (?, ?, ?)", (version, first, last))
@@ -104,23 +106,14 @@ class Catalogue(CollectionFile):
     def _insert_chunks(self, db: sqlite3.Connection, change: Replace, number: int, at: int) -> int:
         vectors = check_replace(change, self._dimensions(db, change))
         halves = iter(vectors.astype(np.float16))
-        terms, keys = iter(change.terms), iter(change.keys)
+        terms, keys, windows = iter(change.terms), iter(change.keys), iter(change.windows)
         used: list[tuple[bytes]] = []
         for chunk in change.chunks:
             db.execute(
                 "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?)",
-                (
-                    at,
-                    number,
-                    chunk.order,
-                    storable(chunk.text),
-                    dump(chunk.headings),
-                    chunk.page,
-                    chunk.sheet,
-                    chunk.tokens,
-                    chunk.parent,
-                ),
-            )
+                (at, number, chunk.order, storable(chunk.text), dump(chunk.headings), chunk.page, chunk.sheet,
+                 chunk.tokens, chunk.parent),
+            )  # fmt: skip
             if chunk.embed:
                 key = next(keys) if change.keys else content_key(chunk.text)
                 half = next(halves)
@@ -129,6 +122,8 @@ class Catalogue(CollectionFile):
                     "INSERT INTO embedded VALUES (?,?,?,?,?)", (at, number, key, bag_of(next(terms)).to_bytes(), vector)
                 )
                 used.append((key,))
+                if change.windows and (mine := next(windows)):
+                    db.execute("INSERT INTO windows VALUES (?, ?)", (at, mine.to_bytes()))
             at += 1
         if self._keep_vectors:
             db.executemany("DELETE FROM cache WHERE key = ?", used)
@@ -199,6 +194,15 @@ class Catalogue(CollectionFile):
     def bags(self, ids: Sequence[int]) -> list[Bag]:
         """The terms of embedded chunks."""
         return [bag_from(data) for data in self.of_embedded("terms", ids)]
+
+    def windows(self, ids: Sequence[int]) -> list[Windows]:
+        """The windows of chunks; none where none are kept."""
+        rows = self.connection.execute(
+            "SELECT id, data FROM windows WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(map(int, ids))),),
+        )
+        found = dict(rows.fetchall())
+        return [windows_from(found.get(number)) for number in ids]
 
     def documents(self, where: Filter | None) -> list[Document]:
         """The documents, by path."""
@@ -271,6 +275,12 @@ class Catalogue(CollectionFile):
                 )
                 found.update((key, decode(vector)) for key, vector in rows)
         return found
+
+    def cached_windows(self, keys: Sequence[bytes]) -> dict[bytes, Windows]:
+        """The windows of chunks embedded under the keys."""
+        ids = self.ids_by_key(keys)
+        found = zip(ids, self.windows(list(ids.values())), strict=True)
+        return {key: windows for key, windows in found if windows}
 
     def cache(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         """Keeps vectors for a document to come."""

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inhouse.core.errors import StoreError
-from inhouse.docs.stores.rows import TABLES
+from inhouse.docs.stores.rows import TABLES, WINDOWS
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class CollectionFile:
@@ -90,7 +90,10 @@ class CollectionFile:
                 "INSERT INTO meta VALUES (?, ?)", [("schema", SCHEMA), ("uuid", uuid.uuid4().hex), ("version", 0)]
             )
         schema = db.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()[0]
-        if schema != SCHEMA:
+        if schema == 1:
+            db.execute(WINDOWS)
+            db.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA,))
+        elif schema != SCHEMA:
             raise StoreError(
                 f"{self.path} is of schema {schema}, this program knows {SCHEMA}", do="Upgrade inhouse to open it"
             )

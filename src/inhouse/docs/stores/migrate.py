@@ -28,7 +28,7 @@ class MigrateProgress:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """What was done; `checksum` is over all documents, chunks, vectors (half precision) and terms of both stores."""
+    """What was done; `checksum` is over all that both stores hold (vectors in half precision)."""
 
     counts: Counts
     copied: int
@@ -86,8 +86,8 @@ def fingerprint(store: VectorStore, document: Document) -> bytes:
     digest.update(orjson.dumps([record, [row.chunk for row in stored]]).replace(b"\\u0000", b""))
     if ids:
         digest.update(store.vectors(ids).astype(np.float16).tobytes())
-        for bag, key in zip(store.terms(ids), store.keys(ids), strict=True):
-            digest.update(bag.numbers.tobytes() + bag.counts.tobytes() + key)
+        for bag, key, windows in zip(store.terms(ids), store.keys(ids), store.windows(ids), strict=True):
+            digest.update(bag.numbers.tobytes() + bag.counts.tobytes() + key + windows.to_bytes())
     return digest.digest()
 
 
@@ -95,4 +95,4 @@ def _replacement(source: VectorStore, document: Document) -> Replace:
     stored = source.chunks_of(document.id)
     ids = [row.id for row in stored if row.chunk.embed]
     chunks: list[Chunk] = [row.chunk for row in stored]
-    return Replace(document, chunks, source.vectors(ids), source.terms(ids), source.keys(ids))
+    return Replace(document, chunks, source.vectors(ids), source.terms(ids), source.keys(ids), source.windows(ids))

@@ -14,6 +14,7 @@ import numpy as np
 
 from inhouse.core.errors import MissingExtra, StoreError
 from inhouse.docs.records import Document
+from inhouse.docs.stores import pgvector_sql as pg
 from inhouse.docs.stores.base import (
     Capabilities,
     Change,
@@ -31,21 +32,8 @@ from inhouse.docs.stores.base import (
     content_key,
 )
 from inhouse.docs.stores.pgvector_lock import take_lock
-from inhouse.docs.stores.pgvector_sql import (
-    BM25,
-    CHUNKS,
-    COPIED_TYPES,
-    COPY_CHUNKS,
-    DOCUMENTS,
-    INSERT_DOCUMENT,
-    TABLES,
-    array_of,
-    clean,
-    condition,
-    read_chunk,
-    read_document,
-)
 from inhouse.docs.stores.terms import Bag, bag_of, term_number
+from inhouse.docs.stores.windows import Windows, windows_from
 
 
 class PgVectorStore(VectorStore):
@@ -93,7 +81,7 @@ class PgVectorStore(VectorStore):
                 db.execute("CREATE EXTENSION vector")
             db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self._schema)))
             self._enter(db)
-            db.execute(TABLES)
+            db.execute(pg.TABLES)
 
     def _enter(self, db: Any) -> None:
         sql = self._psycopg.sql
@@ -141,11 +129,11 @@ class PgVectorStore(VectorStore):
         if must_be_there and not db.execute("SELECT 1 FROM documents WHERE id = %s", (document.id,)).fetchone():
             raise StoreError(f"There is no document {document.id} to move")
         values = (
-            document.id, document.source, clean(document.path), clean(document.title), document.sha256,
+            document.id, document.source, pg.clean(document.path), pg.clean(document.title), document.sha256,
             document.media_type, document.size_bytes, document.pages, sorted(document.tags), document.added_at,
-            [clean(warning) for warning in document.warnings],
+            [pg.clean(warning) for warning in document.warnings],
         )  # fmt: skip
-        return int(db.execute(INSERT_DOCUMENT, values).fetchone()[0])
+        return int(db.execute(pg.INSERT_DOCUMENT, values).fetchone()[0])
 
     def _replace(self, db: Any, change: Replace) -> None:
         row = db.execute("SELECT value FROM settings WHERE name = 'dimensions'").fetchone()
@@ -156,20 +144,23 @@ class PgVectorStore(VectorStore):
         number = self._write_document(db, change.document)
         db.execute("DELETE FROM chunks WHERE document = %s", (number,))
         rows = iter(zip(vectors, change.terms, change.keys or [b""] * len(vectors), strict=True))
+        windows = iter(change.windows)
         used: list[bytes] = []
-        with db.cursor().copy(COPY_CHUNKS) as out:
-            out.set_types(COPIED_TYPES)
+        with db.cursor().copy(pg.COPY_CHUNKS) as out:
+            out.set_types(pg.COPIED_TYPES)
             for chunk in change.chunks:
-                start = (number, chunk.order, clean(chunk.text), [clean(h) for h in chunk.headings], chunk.page,
-                         None if chunk.sheet is None else clean(chunk.sheet), chunk.tokens, chunk.parent)  # fmt: skip
+                sheet = None if chunk.sheet is None else pg.clean(chunk.sheet)
+                start = (number, chunk.order, pg.clean(chunk.text), [pg.clean(h) for h in chunk.headings], chunk.page,
+                         sheet, chunk.tokens, chunk.parent)  # fmt: skip
                 if not chunk.embed:
-                    out.write_row((*start, None, None, None, None, None))
+                    out.write_row((*start, None, None, None, None, None, None))
                     continue
                 vector, terms, key = next(rows)
                 bag = bag_of(terms)
                 used.append(key or content_key(chunk.text))
                 numbers = bag.numbers.view(np.int32).tolist()
-                out.write_row((*start, used[-1], vector, bag.length, numbers, bag.counts.tolist()))
+                mine = next(windows).to_bytes() or None if change.windows else None
+                out.write_row((*start, used[-1], vector, bag.length, numbers, bag.counts.tolist(), mine))
         db.execute("DELETE FROM cache WHERE key = ANY(%s)", (used,))
 
     # --- search ----------------------------------------------------------------------------------------------
@@ -180,7 +171,7 @@ class PgVectorStore(VectorStore):
         check_dimensions(len(wanted), self.settings().get("dimensions"))
         if k <= 0:
             return []
-        only, given = condition(where)
+        only, given = pg.condition(where)
         rows = self._rows(
             f"SELECT id, -(vector <#> %(wanted)s) AS score FROM chunks WHERE vector IS NOT NULL AND {only}"  # noqa: S608
             " ORDER BY vector <#> %(wanted)s, id LIMIT %(k)s",
@@ -193,8 +184,8 @@ class PgVectorStore(VectorStore):
         if k <= 0 or not terms:
             return []
         numbers = np.array(sorted({term_number(term) for term in terms}), np.uint32).view(np.int32).tolist()
-        only, given = condition(where)
-        rows = self._rows(BM25.replace("/* only */", only), {**given, "terms": numbers, "k": k})
+        only, given = pg.condition(where)
+        rows = self._rows(pg.BM25.replace("/* only */", only), {**given, "terms": numbers, "k": k})
         return [Scored(number, float(score)) for number, score in rows]
 
     # --- questions -------------------------------------------------------------------------------------------
@@ -202,14 +193,14 @@ class PgVectorStore(VectorStore):
     def chunks(self, ids: Iterable[int]) -> list[StoredChunk]:
         """Those of the chunks that are still there."""
         wanted = list(ids)
-        found = {row[0]: read_chunk(row) for row in self._rows(f"{CHUNKS} WHERE c.id = ANY(%s)", (wanted,))}
+        found = {row[0]: pg.read_chunk(row) for row in self._rows(f"{pg.CHUNKS} WHERE c.id = ANY(%s)", (wanted,))}
         return [found[number] for number in wanted if number in found]
 
     def chunks_of(self, document_id: str, orders: Iterable[int] | None = None) -> list[StoredChunk]:
         """A document's chunks in its own order."""
         given = None if orders is None else list(orders)
-        query = f"{CHUNKS} WHERE d.id = %s AND (%s::int[] IS NULL OR c.ord = ANY(%s)) ORDER BY c.ord"
-        return [read_chunk(row) for row in self._rows(query, (document_id, given, given))]
+        query = f"{pg.CHUNKS} WHERE d.id = %s AND (%s::int[] IS NULL OR c.ord = ANY(%s)) ORDER BY c.ord"
+        return [pg.read_chunk(row) for row in self._rows(query, (document_id, given, given))]
 
     def _of_embedded(self, columns: str, ids: Sequence[int]) -> list[Any]:
         query = f"SELECT id, {columns} FROM chunks WHERE vector IS NOT NULL AND id = ANY(%s)"  # noqa: S608
@@ -221,7 +212,7 @@ class PgVectorStore(VectorStore):
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The stored vectors, a row each."""
-        rows = [array_of(row[0]) for row in self._of_embedded("vector", ids)]
+        rows = [pg.array_of(row[0]) for row in self._of_embedded("vector", ids)]
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
     def terms(self, ids: Sequence[int]) -> list[Bag]:
@@ -229,21 +220,25 @@ class PgVectorStore(VectorStore):
         rows = self._of_embedded("terms, counts", ids)
         return [Bag(np.array(terms, np.int32).view(np.uint32), np.array(counts, np.uint8)) for terms, counts in rows]
 
+    def windows(self, ids: Sequence[int]) -> list[Windows]:
+        """The chunks' windows."""
+        return [windows_from(row[0]) for row in self._of_embedded("windows", ids)]
+
     def keys(self, ids: Sequence[int]) -> list[bytes]:
         """What the embedding cache knows the chunks by."""
         return [bytes(row[0]) for row in self._of_embedded("key", ids)]
 
     def documents(self, where: Filter | None = None) -> list[Document]:
         """The documents, by path."""
-        only, given = condition(where)
+        only, given = pg.condition(where)
         only = only.replace("document IN", "number IN")
-        query = f'{DOCUMENTS} WHERE {only} ORDER BY path COLLATE "C", id'
-        return [read_document(row) for row in self._rows(query, given)]
+        query = f'{pg.DOCUMENTS} WHERE {only} ORDER BY path COLLATE "C", id'
+        return [pg.read_document(row) for row in self._rows(query, given)]
 
     def document(self, document_id: str) -> Document | None:
         """One document, if it is there."""
-        rows = self._rows(f"{DOCUMENTS} WHERE id = %s", (document_id,))
-        return read_document(rows[0]) if rows else None
+        rows = self._rows(f"{pg.DOCUMENTS} WHERE id = %s", (document_id,))
+        return pg.read_document(rows[0]) if rows else None
 
     def count(self) -> Counts:
         """How much the collection holds."""
@@ -267,7 +262,13 @@ class PgVectorStore(VectorStore):
             "SELECT key, vector FROM cache WHERE key = ANY(%(keys)s) UNION ALL "
             "SELECT key, vector FROM chunks WHERE key = ANY(%(keys)s)"
         )
-        return {bytes(key): array_of(vector) for key, vector in self._rows(query, {"keys": list(keys)})}
+        return {bytes(key): pg.array_of(vector) for key, vector in self._rows(query, {"keys": list(keys)})}
+
+    def cached_windows(self, keys: Sequence[bytes]) -> dict[bytes, Windows]:
+        """The windows of chunks embedded under these keys."""
+        query = "SELECT key, windows FROM chunks WHERE windows IS NOT NULL AND key = ANY(%s)"
+        found = {bytes(key): windows_from(data) for key, data in self._rows(query, (list(keys),))}
+        return {key: windows for key, windows in found.items() if windows}
 
     def cache(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         """Keeps vectors before their document is ready."""

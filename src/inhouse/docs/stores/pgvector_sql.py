@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS chunks (
   id bigserial PRIMARY KEY, document bigint NOT NULL REFERENCES documents ON DELETE CASCADE, ord int NOT NULL,
   text text NOT NULL, headings text[] NOT NULL, page int, sheet text, tokens int NOT NULL, parent int,
   key bytea, vector vector, length int, terms int[], counts smallint[], UNIQUE (document, ord));
+ALTER TABLE chunks ADD COLUMN IF NOT EXISTS windows bytea;
 ALTER TABLE chunks ALTER COLUMN vector SET STORAGE PLAIN;
 CREATE INDEX IF NOT EXISTS chunks_key ON chunks (key);
 CREATE INDEX IF NOT EXISTS chunks_terms ON chunks USING gin (terms);
@@ -43,10 +44,12 @@ CHUNKS = """SELECT c.id, d.id, c.text, c.headings, c.page, c.sheet, c.ord, c.tok
   d.title, d.path, d.tags FROM chunks c JOIN documents d ON d.number = c.document"""
 
 COPY_CHUNKS = """
-COPY chunks (document, ord, text, headings, page, sheet, tokens, parent, key, vector, length, terms, counts)
+COPY chunks (document, ord, text, headings, page, sheet, tokens, parent, key, vector, length, terms, counts,
+  windows)
 FROM STDIN (FORMAT BINARY)"""
 COPIED_TYPES = (
     "int8", "int4", "text", "text[]", "int4", "text", "int4", "int4", "bytea", "vector", "int4", "int4[]", "int2[]",
+    "bytea",
 )  # fmt: skip
 
 BM25 = """

@@ -31,7 +31,10 @@ CREATE TABLE removed (version INTEGER NOT NULL, first INTEGER NOT NULL, last INT
 CREATE INDEX removed_version ON removed (version);
 CREATE TABLE cache (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE garbage (id INTEGER PRIMARY KEY);
+CREATE TABLE windows (id INTEGER PRIMARY KEY, data BLOB NOT NULL)
 """
+WINDOWS = TABLES.rpartition(";")[2]
+"""The table that collections of schema 1 lack."""
 
 CHUNK_COLUMNS = """SELECT c.id, d.id, c.text, c.headings, c.page, c.sheet, c.ord, c.tokens, c.parent, e.id IS NOT NULL,
   d.title, d.path, d.tags FROM chunks c JOIN documents d ON d.number = c.document LEFT JOIN embedded e ON e.id = c.id"""

@@ -27,6 +27,7 @@ from inhouse.docs.stores.catalogue import Catalogue
 from inhouse.docs.stores.mirror import Mirror
 from inhouse.docs.stores.rows import decode
 from inhouse.docs.stores.terms import Bag
+from inhouse.docs.stores.windows import Windows
 
 _TRIES = 5
 
@@ -53,6 +54,10 @@ class CatalogueStore(VectorStore):
     def terms(self, ids: Sequence[int]) -> list[Bag]:
         """What the chunks are found by."""
         return self.catalogue.bags(ids)
+
+    def windows(self, ids: Sequence[int]) -> list[Windows]:
+        """The chunks' windows."""
+        return self.catalogue.windows(ids)
 
     def keys(self, ids: Sequence[int]) -> list[bytes]:
         """What the embedding cache knows the chunks by."""
@@ -81,6 +86,10 @@ class CatalogueStore(VectorStore):
     def cached(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         """The vectors that the store has for these keys."""
         return self.catalogue.cached(keys)
+
+    def cached_windows(self, keys: Sequence[bytes]) -> dict[bytes, Windows]:
+        """The windows of chunks embedded under these keys."""
+        return self.catalogue.cached_windows(keys)
 
     def cache(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         """Keeps vectors before their document is ready."""
