@@ -193,3 +193,60 @@ def test_a_sync_while_another_runs_is_refused_with_its_process(inhouse: Run, han
         done = inhouse("sync")
     assert done.code != 0
     assert "is being synced" in done.err
+
+
+@pytest.fixture
+def tiny(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """smollm2:135m as the model to ask, where it lies."""
+    monkeypatch.setenv("INHOUSE_CONTEXT", "1024")
+    get_settings.cache_clear()
+    return str(tiny_model)
+
+
+@pytest.mark.timeout(120)
+def test_documents_are_asked_and_followed_up(inhouse: Run, handbook: Path, tiny: str) -> None:
+    assert inhouse("add", str(handbook)).code == 0
+    options = ("--model", tiny, "--max-tokens", "16", "-k", "2", "--conversation", "trains")
+    asked = inhouse("ask", "In which class are trains booked?", *options, "--json")
+    assert asked.code == 0, asked.err
+    answer = asked.json
+    assert answer["given"][0]["path"] == "travel.md"
+    assert not answer["refused"]
+    assert answer["answer"]
+    assert answer["prompt_tokens"] > 50
+    again = inhouse("ask", "And which class is it for trains?", *options)
+    assert again.code == 0, again.err
+    assert "search" in again.err
+
+
+def test_what_the_documents_do_not_hold_is_said(inhouse: Run, handbook: Path, tiny: str) -> None:
+    assert inhouse("add", str(handbook)).code == 0
+    asked = inhouse("ask", "달까지의 거리는 얼마인가요?", "--model", tiny)
+    assert asked.out == "문서에 없는 내용입니다.\n"
+    refused = inhouse("ask", "급여는 언제 지급하나요?", "--model", tiny, "--collection", "none")
+    assert refused.code == 2
+    assert "inhouse docs add" in refused.err
+
+
+def test_search_is_evaluated_and_ways_are_compared(inhouse: Run, handbook: Path, tmp_path: Path) -> None:
+    assert inhouse("add", str(handbook)).code == 0
+    questions = tmp_path / "q.csv"
+    questions.write_text(
+        "question,answers,document\n연차는 며칠인가요?,25일,leave.md\nTrain class?,second class,travel.md\n"
+    )
+    shown = inhouse("eval", str(questions), "--search-only")
+    assert shown.code == 0, shown.err
+    assert "recall_1" in shown.out
+    figures = {
+        one["name"]: one["value"] for one in inhouse("eval", str(questions), "--search-only", "--json").json["metrics"]
+    }
+    assert figures["recall_5"] == 1
+    svg = tmp_path / "ways.svg"
+    compared = inhouse(
+        "eval", str(questions), "--compare", "--strategies", "structure", "--sizes", "64", "--chart", str(svg)
+    )
+    assert compared.code == 0, compared.err
+    assert "best: structure 64" in compared.err
+    assert svg.read_text().startswith("<svg")
+    assert inhouse("eval").code == 2
+    assert "--review" in inhouse("eval", "--generate", "3").err
