@@ -42,7 +42,9 @@ from inhouse.engines.base import (
 class _NoEffects:
     """A policy (see `records.Policy`) for where nobody can approve."""
 
-    def decide(self, tool: Tool, arguments: Mapping[str, Any], tainted: Sequence[str]) -> Decision:
+    def decide(
+        self, tool: Tool, arguments: Mapping[str, Any], tainted: Sequence[str], told: Sequence[str] = ()
+    ) -> Decision:
         """Refuses what has an effect."""
         effect = tool.effect == "effect"
         return Decision("refuse", "nobody is here to approve an effect") if effect else Decision("allow")

@@ -215,7 +215,7 @@ class Agent:
 
     async def _rule(self, journal: Journal, tool: Tool, call: CallRecord) -> CallRecord | None:
         """The call allowed (as it is, or approved) or refused and kept so; None where it waits."""
-        decision = self._policy.decide(tool, call.arguments, tainted_texts(journal.steps))
+        decision = self._policy.decide(tool, call.arguments, tainted_texts(journal.steps), told_texts(journal.steps))
         if decision.verdict == "allow":
             return call
         if decision.verdict == "ask":
@@ -279,6 +279,11 @@ def written_text(text: str, calls: Sequence[CallRecord]) -> str:
 def tainted_texts(steps: Sequence[Step]) -> list[str]:
     """What outsiders could have written, of all that the model has read."""
     return [call.content for step in steps for call in step.calls if call.tainted]
+
+
+def told_texts(steps: Sequence[Step]) -> list[str]:
+    """What the person wrote."""
+    return [step.text for step in steps if step.kind is StepKind.INPUT]
 
 
 def _answered(step: Step) -> bool:

@@ -183,8 +183,12 @@ class Decision:
 class Policy(Protocol):
     """Decides over a call before it runs."""
 
-    def decide(self, tool: Tool, arguments: Mapping[str, Any], tainted: Sequence[str]) -> Decision:
-        """`tainted`: the texts from outsiders that the model had read when it wrote the call."""
+    def decide(
+        self, tool: Tool, arguments: Mapping[str, Any], tainted: Sequence[str], told: Sequence[str] = ()
+    ) -> Decision:
+        """`tainted`: the texts from outsiders that the model had read when it wrote the call; `told`: what the person
+        wrote.
+        """
         ...
 
 

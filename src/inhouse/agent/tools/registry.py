@@ -1,6 +1,6 @@
 """Finds tools by name: the program's own, and those that other packages add as entry points `inhouse.tools`.
 
-An entry is a function from the settings to a Tool; its module is imported only when the tool is asked for.
+An entry is a Tool, or a function from the settings to one; its module is imported only when the tool is asked for.
 """
 
 from __future__ import annotations
@@ -18,9 +18,20 @@ GROUP = "inhouse.tools"
 
 # Name: the function that makes it, as module:function.
 OWN: dict[str, str] = {
+    "calculator": "inhouse.agent.tools.calculator:make",
+    "calendar_add": "inhouse.agent.tools.calendar:make_add",
+    "calendar_events": "inhouse.agent.tools.calendar:make_events",
     "clock": "inhouse.agent.tools.clock:make",
+    "email_draft": "inhouse.agent.tools.outbox:make_draft",
+    "list_files": "inhouse.agent.tools.files:make_list",
+    "read_file": "inhouse.agent.tools.files:make_read",
     "read_more": "inhouse.agent.tools.notes:make_read_more",
+    "read_page": "inhouse.agent.tools.page:make",
     "remember": "inhouse.agent.tools.notes:make_remember",
+    "ticket": "inhouse.agent.tools.outbox:make_ticket",
+    "weather": "inhouse.agent.tools.weather:make",
+    "web_search": "inhouse.agent.tools.search:make",
+    "write_file": "inhouse.agent.tools.files:make_write",
 }
 
 
@@ -62,9 +73,13 @@ def _factory(name: str) -> Callable[[Settings], Tool]:
 
 def _load(point: EntryPoint) -> Callable[[Settings], Tool]:
     try:
-        factory: Callable[[Settings], Tool] = point.load()
+        loaded = point.load()
     except (ImportError, AttributeError) as error:
         raise UsageError(
             f"The tool {point.name!r} cannot be loaded", why=f"{point.value}: {error}", do="Mend or remove its package"
         ) from None
-    return factory
+    return _always(loaded) if isinstance(loaded, Tool) else loaded
+
+
+def _always(tool: Tool) -> Callable[[Settings], Tool]:
+    return lambda settings: tool
