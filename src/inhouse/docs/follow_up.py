@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inhouse.docs.model import Model
 from inhouse.docs.prompt import rewrite_request
-from inhouse.docs.terms import terms
+from inhouse.docs.terms import How, terms
 from inhouse.engines.base import ChatRequest, Message, TextEvent, UsageEvent
 
 _KNOWN = 0.6
@@ -34,7 +34,7 @@ async def standalone(
             used = event
     lines = "".join(pieces).strip().strip('"“”').splitlines()
     rewritten = lines[0].strip() if lines else ""
-    how = "words+bigrams"
+    how: How = "words+bigrams"
     known = set(terms(" ".join([question, *(turn.content for turn in history)]), how))
     new = terms(rewritten, how)
     same = sum(term in known for term in new) >= _KNOWN * len(new)
