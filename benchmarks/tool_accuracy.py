@@ -1,0 +1,82 @@
+"""How often a small model's tool calls are right: by the engine's plain tool calling, and by our agent, on one model.
+
+Plain is what llama.cpp's own server recognises as a call. The agent reads calls from every form, mends what is
+almost right, and asks again with the fault. Same model, prompt, tools and seed; scored by BFCL's official check and
+by FunctionChat's ground truth (its exact matches: a lower bound). Categories: BFCL simple, FunctionChat's single calls.
+
+    python benchmarks/tool_accuracy.py --data FOLDER [--model NAME …] [--limit N] [--full]
+
+FOLDER holds bfcl_v4 and functionchat_bench. The last line gives the ratios; under a bar the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from inhouse.agent.config import AgentConfig
+from inhouse.agent.evaluation.attempt import Attempt, attempt
+from inhouse.agent.evaluation.measure import figures
+from inhouse.agent.evaluation.tasks import load_tasks
+from inhouse.core.event_loop import run
+from inhouse.models.opened import open_for
+
+BARS = {"qwen2.5-coder:0.5b": 1.5, "qwen2.5-coder:1.5b": 1.2}
+PARTS = (("bfcl", "bfcl_v4", ("simple_python",)), ("functionchat", "functionchat_bench", ("exact", "4_close")))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", action="append", help="default: both that have a bar")
+    parser.add_argument("--limit", type=int, default=10, help="tasks of each category")
+    parser.add_argument("--full", action="store_true", help="all tasks")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    limit = None if options.full else options.limit
+    return run(compare(options.data, options.model or list(BARS), limit, options.seed))
+
+
+async def compare(data: Path, models: list[str], limit: int | None, seed: int) -> int:
+    """Tries every task both ways on each model; the exit status."""
+    ratios: dict[str, dict[str, float | None]] = {}
+    low = False
+    for model in models:
+        config = AgentConfig(model, max_tokens=256, seed=seed)
+        async with open_for("embedded", model, context=config.context, slots=1) as opened:
+            for suite, folder, categories in PARTS:
+                start = time.perf_counter()
+                tasks = load_tasks(suite, data / folder, categories, limit, seed)
+                tries: list[Attempt] = []
+                for task in tasks:
+                    tries += [await attempt(opened.engine, config, task, way) for way in ("plain", "agent")]
+                ratio = report(model, suite, tries, seed, time.perf_counter() - start)
+                ratios.setdefault(model, {})[suite] = ratio
+                low = low or (ratio is not None and ratio < BARS.get(model, 0.0))
+    print(json.dumps({"ratios": ratios, "bars": BARS}))
+    return int(low)
+
+
+def report(model: str, suite: str, tries: list[Attempt], seed: int, seconds: float) -> float | None:
+    """Prints both accuracies with their intervals; the ratio, None where plain tool calling solved nothing."""
+    found = {
+        m.labels["way"]: m for m in figures(tries, suite, seed) if (m.name, m.labels["category"]) == ("accuracy", "all")
+    }
+    plain, agent = found["plain"], found["agent"]
+    for way, metric in found.items():
+        low, high = metric.low or 0.0, metric.high or 0.0
+        print(f"{model} {suite} {way}: {metric.value:.3f} ({low:.3f} to {high:.3f}, n={metric.n})")
+    for metric in figures(tries, suite, seed):
+        if metric.name in ("failures", "saved_tries", "problems", "requests_per_try"):
+            print("   ", metric.labels["way"], metric.name, {k: v for k, v in metric.labels.items()
+                  if k in ("failure", "saved", "problem")}, f"{metric.value:g}")  # fmt: skip
+    ratio = agent.value / plain.value if plain.value else None
+    print(f"    ratio {'-' if ratio is None else f'{ratio:.2f}'}, {seconds:.0f} s", flush=True)
+    return ratio
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Evaluations of the agent: others' tasks, their official scoring, and what an answer costs."""

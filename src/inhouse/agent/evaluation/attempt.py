@@ -1,0 +1,172 @@
+"""One try at a task: by the engine's plain tool calling, or by the agent with its reading, mending and repairs.
+
+Stops at the first calls that can be made: none is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from inhouse.agent.budget import total_usage
+from inhouse.agent.config import AgentConfig
+from inhouse.agent.context import pinned_text
+from inhouse.agent.evaluation.ast_check import Call
+from inhouse.agent.evaluation.tasks import Task
+from inhouse.agent.journal import MemoryJournal
+from inhouse.agent.loop import Agent
+from inhouse.agent.policy import AllowAll
+from inhouse.agent.records import CallRecord, CallStatus, Step, StepKind, Usage
+from inhouse.agent.requests import declared
+from inhouse.agent.tools.base import Tool, ToolContext, ToolResult
+from inhouse.agent.world import CallEnd, LiveWorld, Price
+from inhouse.core.errors import EngineError
+from inhouse.engines.base import ChatRequest, Engine, Message, TextEvent, ToolCallEvent, UsageEvent
+
+Way = Literal["plain", "agent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of a try. `saved` names what plain tool calling would have lost: forms, mends, repairs.
+
+    `start` and `end` are on time.perf_counter().
+    """
+
+    task: Task
+    way: Way
+    trial: int
+    fault: str
+    calls: tuple[Call, ...]
+    text: str
+    usage: Usage
+    requests: int
+    start: float
+    end: float
+    saved: tuple[str, ...] = ()
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the task's check found no fault."""
+        return not self.fault
+
+
+async def attempt(
+    engine: Engine, config: AgentConfig, task: Task, way: Way, trial: int = 0, price: Price | None = None
+) -> Attempt:
+    """Tries the task once; trials differ in their seed."""
+    config = replace(config, seed=config.seed + trial)
+    start = time.perf_counter()
+    try:
+        done = await (_plainly(engine, config, task, trial, price) if way == "plain" else
+                      _by_agent(engine, config, task, trial, price))  # fmt: skip
+    except EngineError as error:
+        fault = f"engine: {error.kind}"
+        return Attempt(task, way, trial, fault, (), str(error), Usage(), 1, start, time.perf_counter())
+    return replace(done, start=start, end=time.perf_counter())
+
+
+async def _plainly(engine: Engine, config: AgentConfig, task: Task, trial: int, price: Price | None) -> Attempt:
+    """One request; only what the server itself recognises as a call counts."""
+    request = ChatRequest(
+        config.model, (Message("system", config.system), *task.messages), max_tokens=config.max_tokens,
+        temperature=config.temperature, seed=config.seed, tools=task.tools,
+    )  # fmt: skip
+    calls: list[Call] = []
+    problems: list[str] = []
+    text, usage = "", Usage()
+    async for event in engine.chat(request):
+        if isinstance(event, TextEvent):
+            text += event.text
+        elif isinstance(event, ToolCallEvent):
+            if event.form != "native":
+                text += event.call.arguments  # our own reading of a text, which plain tool calling does not have
+                continue
+            arguments = _object(event.call.arguments)
+            if arguments is None:
+                problems.append("invalid arguments")
+            calls.append((event.call.name, arguments or {}))
+        elif isinstance(event, UsageEvent):
+            prompt, completion, cached = (
+                event.prompt_tokens or 0,
+                event.completion_tokens or 0,
+                event.cached_tokens or 0,
+            )
+            usage = Usage(prompt, completion, cached, *(price(prompt, completion, cached) if price else (0, 0)))
+    return Attempt(
+        task, "plain", trial, task.check(calls), tuple(calls), text, usage, 1, 0.0, 0.0, problems=tuple(problems)
+    )
+
+
+async def _by_agent(engine: Engine, config: AgentConfig, task: Task, trial: int, price: Price | None) -> Attempt:
+    tools = {spec.name: Tool(spec.name, spec.description, spec.parameters, _unused) for spec in task.tools}
+    world = _Stopping(engine, config.model, price=price)
+    journal = MemoryJournal("evaluation", await _before(config, world, task, tools))
+    begun = len(journal.steps)
+    with suppress(_Called):
+        await Agent(config, tools, world, policy=AllowAll()).run(journal, task.messages[-1].content)
+    steps = journal.steps[begun:]
+    asked = [step for step in steps if step.kind is StepKind.MODEL]
+    last: Sequence[CallRecord] = asked[-1].calls if asked else ()
+    calls = tuple((call.name, call.arguments) for call in last)
+    failed = bool(asked and asked[-1].error)
+    fault = f"engine: {asked[-1].data.get('error_kind', 'failed')}" if failed else task.check(calls)
+    saved = [f"form {call.form}" for call in last if call.form != "native"]
+    saved += [f"mended {one}" for call in last for one in call.repaired]
+    problems = tuple(str(step.data["problem"]) for step in asked if step.data.get("problem"))
+    if problems and last and all(call.status is not CallStatus.INVALID for call in last):
+        saved.append("repair")
+    return Attempt(
+        task, "agent", trial, fault, calls, asked[-1].text if asked else "", total_usage(steps), len(asked), 0.0, 0.0,
+        tuple(dict.fromkeys(saved)), problems,
+    )  # fmt: skip
+
+
+class _Called(Exception):  # no error: the end of a try
+    """A call that can be made has come."""
+
+
+class _Stopping(LiveWorld):
+    async def call(self, tool: Tool, call: CallRecord, context: ToolContext) -> CallEnd:
+        raise _Called
+
+
+async def _before(config: AgentConfig, world: LiveWorld, task: Task, tools: dict[str, Tool]) -> list[Step]:
+    """What the task says was said before, as steps."""
+    steps: list[Step] = []
+    pinned = await world.count(pinned_text(config, (), declared(tools.values())))
+    for message in task.messages[:-1]:
+        number, now = len(steps), world.now()
+        tokens = await world.count(message.content)
+        if message.role == "user":
+            data: dict[str, Any] = {"facts": [], "pinned_tokens": pinned, "tools": []}
+            steps.append(Step(number, StepKind.INPUT, message.content, now, tokens=tokens, data=data))
+        elif message.role == "assistant":
+            calls = tuple(
+                CallRecord(
+                    number, place, one.name, one.arguments, _object(one.arguments) or {}, "native", CallStatus.DONE
+                )
+                for place, one in enumerate(message.tool_calls)
+            )
+            steps.append(Step(number, StepKind.MODEL, message.content, now, tokens=tokens, calls=calls))
+        elif message.role == "tool" and steps and steps[-1].calls:
+            calls = (replace(steps[-1].calls[0], content=message.content, tokens=tokens), *steps[-1].calls[1:])
+            steps[-1] = replace(steps[-1], calls=calls)
+    return steps
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text or "{}")
+    except json.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+async def _unused(arguments: object, context: ToolContext) -> ToolResult:
+    raise AssertionError("an evaluation's call is judged, not made")
