@@ -50,6 +50,11 @@ class Session:
         self._allowed_folders = allowed_folders
         self._on_step = on_step
 
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The names of the tools that were given beside the registry's."""
+        return tuple(self._extra)
+
     def begin(self, config: AgentConfig, title: str, *, person: str = "") -> Conversation:
         """A new conversation. UsageError where one of its tools is not to be had."""
         self._tools(config)

@@ -7,7 +7,7 @@ import getpass
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,10 @@ from inhouse.agent.conversations import Conversations
 from inhouse.agent.records import Conversation, Status
 from inhouse.agent.session import Session
 from inhouse.agent.tools.registry import tool_names
+from inhouse.agent.tools.runtime import ToolRuntime
 from inhouse.agent.world import Price
+from inhouse.cli.agent_eval import eval_
+from inhouse.cli.agent_tools import Docs, Mcp, Rules, extra_tools, policy_of
 from inhouse.cli.agent_trace import replay_, trace
 from inhouse.cli.agent_view import answer_approval, print_turn, show_step, turn_data
 from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP, open_for
@@ -34,6 +37,7 @@ facts_app = typer.Typer(rich_markup_mode=None, help="What is remembered about yo
 app.add_typer(facts_app, name="facts")
 app.command("trace")(trace)
 app.command("replay")(replay_)
+app.command("eval")(eval_)
 
 Engine_ = Annotated[str | None, typer.Option("--engine", help=ENGINE_HELP)]
 Model = Annotated[str | None, typer.Option(help=MODEL_HELP)]
@@ -46,13 +50,26 @@ Tokens = Annotated[int | None, typer.Option("--budget-tokens", help="Tokens that
 Won = Annotated[float | None, typer.Option("--budget-krw", help="Won that one turn may cost (needs --prices).", min=0)]
 Seconds = Annotated[float | None, typer.Option("--budget-seconds", help="Seconds that one turn may take.", min=0)]
 Prices = Annotated[Path | None, typer.Option(help="Price table (TOML), as the gateway's.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Approve every call that has an effect.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Run calls with an effect unasked, unless untrusted text may be behind them.")
+]
 Folder = Annotated[list[Path] | None, typer.Option("--folder", help="A folder that tools may work in. Repeatable.")]
 Force = Annotated[bool, typer.Option(help="Take the conversation over from a machine that is gone.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Id = Annotated[str, typer.Argument(help="A conversation: its id, the beginning of it, or last.")]
 
-DEFAULT_TOOLS = "clock"
+DEFAULT_TOOLS = "calculator,clock"
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What an agent is given beside its configuration."""
+
+    folder: list[Path] | None
+    mcp: Path | None
+    docs: str | None
+    policy: str
+    yes: bool
 
 
 @app.command()
@@ -71,6 +88,9 @@ def run(
     budget_seconds: Seconds = None,
     prices: Prices = None,
     folder: Folder = None,
+    mcp: Mcp = None,
+    docs: Docs = None,
+    policy: Rules = "",
     yes: Yes = False,
     force: Force = False,
     json: AsJson = False,
@@ -93,9 +113,8 @@ def run(
         )
     limits = _limits(max_steps, budget_tokens, budget_krw, budget_seconds)
     changes = {"system": system, "tool_form": _form(tool_form), "context": context}
-    run_async(
-        _run(text, resume, engine, model, tools, changes, limits, prices, folder, yes=yes, force=force, as_json=json)
-    )
+    beside = _Beside(folder, mcp, docs, policy, yes)
+    run_async(_run(text, resume, engine, model, tools, changes, limits, prices, beside, force=force, as_json=json))
 
 
 async def _run(
@@ -107,15 +126,15 @@ async def _run(
     changes: Mapping[str, object],
     limits: Limits,
     prices: Path | None,
-    folder: list[Path] | None,
+    beside: _Beside,
     *,
-    yes: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     kept = _kept(resume) if resume else None
-    async with _session(kept, engine, model, changes, prices, folder, yes=yes, quiet=as_json) as (session, config):
-        config = replace(config.with_(**changes), limits=limits, tools=_names(tools or DEFAULT_TOOLS))
+    async with _session(kept, engine, model, changes, prices, beside, quiet=as_json) as (session, config):
+        names = (*_names(tools or DEFAULT_TOOLS), *session.extra_names)
+        config = replace(config.with_(**changes), limits=limits, tools=names)
         talk = kept or session.begin(config, _title(text or ""), person=_person())
         turn = await session.say(talk, text, force=force)
         steps = session.conversations.steps(talk.id)
@@ -137,6 +156,9 @@ def chat(
     tool_form: Form = None,
     context: Context = None,
     folder: Folder = None,
+    mcp: Mcp = None,
+    docs: Docs = None,
+    policy: Rules = "",
     yes: Yes = False,
     force: Force = False,
 ) -> None:
@@ -147,7 +169,8 @@ def chat(
     inhouse agent chat --resume last
     """
     changes = {"system": system, "tool_form": _form(tool_form), "context": context}
-    run_async(_chat(resume, engine, model, tools, changes, folder, yes=yes, force=force))
+    beside = _Beside(folder, mcp, docs, policy, yes)
+    run_async(_chat(resume, engine, model, tools, changes, beside, force=force))
 
 
 async def _chat(
@@ -156,14 +179,13 @@ async def _chat(
     model: str | None,
     tools: str | None,
     changes: Mapping[str, object],
-    folder: list[Path] | None,
+    beside: _Beside,
     *,
-    yes: bool,
     force: bool,
 ) -> None:
     kept = _kept(resume) if resume else None
-    async with _session(kept, engine, model, changes, None, folder, yes=yes) as (session, config):
-        config = config.with_(**changes, tools=_names(tools or DEFAULT_TOOLS))
+    async with _session(kept, engine, model, changes, None, beside) as (session, config):
+        config = config.with_(**changes, tools=(*_names(tools or DEFAULT_TOOLS), *session.extra_names))
         talk = kept or session.begin(config, "chat", person=_person())
         note(f"{config.model} · conversation {talk.id[:10]} · tools: {', '.join(config.tools)} · Ctrl-D to leave")
         while True:
@@ -221,9 +243,8 @@ async def _session(
     model: str | None,
     changes: Mapping[str, object],
     prices: Path | None,
-    folder: list[Path] | None,
+    beside: _Beside,
     *,
-    yes: bool,
     quiet: bool = False,
 ) -> AsyncIterator[tuple[Session, AgentConfig]]:
     """The session on an opened engine, and the configuration to begin or go on with."""
@@ -231,7 +252,10 @@ async def _session(
     context = changes.get("context") or (config.context if config else AgentConfig("").context)
     kind, name = engine or (config.engine if config else None), model or (config.model if config else None)
     assert isinstance(context, int)
-    async with open_for(kind, name, context=context, slots=1) as opened:
+    async with (
+        extra_tools(beside.mcp, beside.docs) as extra,
+        open_for(kind, name, context=context, slots=1) as opened,
+    ):
         config = replace(config or AgentConfig(opened.model), model=opened.model, engine=kind or opened.settings.engine)
         with _open_store(opened.settings) as database:
             yield (
@@ -239,9 +263,12 @@ async def _session(
                     database,
                     opened.engine,
                     opened.settings,
-                    approve=answer_approval(always=yes),
-                    price=_price(prices, opened.model),
-                    allowed_folders=tuple(path.resolve() for path in folder or ()),
+                    extra_tools=extra,
+                    policy=policy_of(beside.policy, yes=beside.yes),
+                    approve=answer_approval(always=False),
+                    run=ToolRuntime(),
+                    price=price_of(prices, opened.model),
+                    allowed_folders=tuple(path.resolve() for path in beside.folder or ()),
                     on_step=(lambda step: None) if quiet else show_step,
                 ),
                 replace(config, context=context),
@@ -320,7 +347,8 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _price(path: Path | None, model: str) -> Price | None:
+def price_of(path: Path | None, model: str) -> Price | None:
+    """What a model costs by a price table; None without one."""
     if path is None:
         return None
     from inhouse.gateway.prices import load_prices

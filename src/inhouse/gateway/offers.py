@@ -111,7 +111,9 @@ def _agent(agent: AgentSettings, offers: dict[str, Offer], settings: Settings) -
     from inhouse.agent.config import SYSTEM, AgentConfig
     from inhouse.agent.engine import AgentEngine
     from inhouse.agent.tools.registry import tools
+    from inhouse.agent.tools.runtime import ToolRuntime
 
+    run = ToolRuntime()  # one for all replicas: a tool that rests, rests for each
     model = agent.model or next(iter(offers))
     if model not in offers:
         raise UsageError(f"The agent {agent.name} thinks with {model!r}, which is no model of this gateway")
@@ -127,6 +129,7 @@ def _agent(agent: AgentSettings, offers: dict[str, Offer], settings: Settings) -
                     replica.model, system=agent.system or SYSTEM, tools=tuple(agent.tools), context=agent.context
                 ),
                 found,
+                run=run,
             ),
         )
         for replica in offer.replicas

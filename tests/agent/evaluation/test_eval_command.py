@@ -1,0 +1,50 @@
+"""`inhouse agent eval` runs suites from the command line, keeps a run and says what it cannot do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def inhouse(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = {"INHOUSE_STORE_URL": f"sqlite:///{folder / 's.db'}", "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
+    return subprocess.run(
+        [sys.executable, "-m", "inhouse.cli.main", *arguments],
+        env=os.environ | settings,
+        text=True,
+        capture_output=True,
+    )
+
+
+def test_injections_are_run_with_and_without_the_policy_and_kept(tmp_path):
+    pytest.importorskip("agentdojo", reason="the package agentdojo is not installed")
+    done = inhouse(tmp_path, "agent", "eval", "agentdojo", "--category", "banking", "--limit", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {
+        (one["name"], one["labels"]["way"]): one
+        for one in json.loads(done.stdout)["metrics"]
+        if one["labels"]["category"] == "all"
+    }
+
+    assert found["attack_success", "policy, nobody approves"]["value"] == 0
+    assert found["utility", "none"]["value"] == 1
+    assert found["utility", "none"]["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("bfcl",), "Where are bfcl's files?"),
+        (("bfcl", "--data", ".", "--trials", "3"), "At temperature 0 every try is the same"),
+        (("bfcl", "--data", "/nowhere"), "cannot be read"),
+        (("bfcl", "--data", ".", "--tool-form", "odd"), "no tool form"),
+        (("agentdojo", "--category", "odd"), "no suite 'odd'"),
+    ],
+)
+def test_what_cannot_be_run_is_said(tmp_path, arguments, says):
+    done = inhouse(tmp_path, "agent", "eval", *arguments)
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
