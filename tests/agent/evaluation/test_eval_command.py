@@ -12,12 +12,8 @@ import pytest
 
 def inhouse(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     settings = {"INHOUSE_STORE_URL": f"sqlite:///{folder / 's.db'}", "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(
-        [sys.executable, "-m", "inhouse.cli.main", *arguments],
-        env=os.environ | settings,
-        text=True,
-        capture_output=True,
-    )
+    program = [sys.executable, "-c", "from inhouse.cli.main import main; main()"]
+    return subprocess.run([*program, *arguments], env=os.environ | settings, text=True, capture_output=True)
 
 
 def test_injections_are_run_with_and_without_the_policy_and_kept(tmp_path):
