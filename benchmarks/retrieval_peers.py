@@ -44,7 +44,7 @@ def langchain(passages: list[dict[str, str]], questions: list[str], embedding: E
     from langchain_core.documents import Document
     from langchain_core.embeddings import Embeddings
     from langchain_core.vectorstores import InMemoryVectorStore
-    from langchain_text_splitters import RecursiveCharacterTextSplitter
+    from langchain_text_splitters import RecursiveCharacterTextSplitter  # type: ignore[import-not-found, unused-ignore]
 
     class Given(Embeddings):
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -63,10 +63,10 @@ def langchain(passages: list[dict[str, str]], questions: list[str], embedding: E
 
 def llamaindex(passages: list[dict[str, str]], questions: list[str], embedding: Embedding) -> list[list[str]]:
     """Ids of the passages that each question finds."""
-    from llama_index.core import Document, VectorStoreIndex
-    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core import Document, VectorStoreIndex  # type: ignore[import-not-found, unused-ignore]
+    from llama_index.core.base.embeddings.base import BaseEmbedding  # type: ignore[import-not-found, unused-ignore]
 
-    class Given(BaseEmbedding):
+    class Given(BaseEmbedding):  # type: ignore[misc, unused-ignore]
         def _get_text_embedding(self, text: str) -> list[float]:
             return embedding.rows("passage", [text])[0]
 
