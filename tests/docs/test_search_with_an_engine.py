@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from scripted_engine import ScriptedEngine
 from sync_child import HashedWords
@@ -75,6 +76,8 @@ def test_an_engine_embeds_passages_and_questions(spec: LaunchSpec, store: Vector
 def test_an_engine_without_embeddings_says_so(spec: LaunchSpec) -> None:
     with pytest.raises(UnsupportedFeature, match="without embeddings"):
         EngineEmbedder(EmbeddedEngine(lambda _: replace(spec, embeddings=False)), TINY)
+    left = [child for child in psutil.Process().children() if "inhouse.engines.worker" in " ".join(child.cmdline())]
+    assert left == []
 
 
 def test_vectors_that_cannot_be_compared_are_refused() -> None:

@@ -136,7 +136,11 @@ class EngineEmbedder:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="embedder", daemon=True)
         self._thread.start()
-        self.dimensions = int(self._embed([self._query + "size"]).shape[1])
+        try:
+            self.dimensions = int(self._embed([self._query + "size"]).shape[1])
+        except BaseException:
+            self.close()
+            raise
 
     def queries(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.queries`."""

@@ -158,4 +158,5 @@ def test_time_grows_with_the_length_of_the_text_only(piece):
         return time.process_time() - began
 
     small = seconds(25_000)
-    assert seconds(200_000) < max(0.3, small * 8 * 3)  # eight times the text; a square would take 64 times
+    # Eight times the text; a square would take 64 times. The quickest of three, and room for a busy machine.
+    assert min(seconds(200_000) for _ in range(3)) < max(0.6, small * 8 * 4)
