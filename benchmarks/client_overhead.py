@@ -76,9 +76,7 @@ def main() -> int:
         print(f"CPU time a token, {STREAMS} streams of {TOKENS} tokens")
         costs = {
             "bare aiohttp": slope(lambda n: run(bare(url, n)), short, long),
-            "inhouse": slope(
-                lambda n: run(ours(url, Stage(Closed(STREAMS), 64, TOKENS, count=n))), short, long
-            ),
+            "inhouse": slope(lambda n: run(ours(url, Stage(Closed(STREAMS), 64, TOKENS, count=n))), short, long),
         }
         if aiperf is not None:
             load = ["--concurrency", str(STREAMS)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 _TYPES: dict[str, type] = {
     "string": str, "integer": int, "float": float, "boolean": bool, "array": list, "tuple": list, "dict": dict,
@@ -97,8 +97,9 @@ def _fits(value: Any, options: Sequence[Any], wanted: type | None, inner: type |
     if type(value) is wanted:
         if inner is None:
             return True, variable
+        parts = cast("list[Any]", value)
         for option in options:
-            if not isinstance(option, list) or all(_fits(one, option, inner, None)[0] for one in value):
+            if not isinstance(option, list) or all(_fits(one, option, inner, None)[0] for one in parts):
                 return True, variable
     return (True, True) if answered is not None and type(value) is answered else (False, False)
 
