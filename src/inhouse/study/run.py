@@ -14,6 +14,8 @@ from inhouse.store.repository import Store
 from inhouse.study.base import Context, Outcome, Part, Progress, StudyConfig, outcomes
 from inhouse.study.phase1 import PHASE1
 from inhouse.study.phase1_findings import phase1_findings
+from inhouse.study.phase3 import PHASE3
+from inhouse.study.phase3_findings import phase3_findings
 from inhouse.study.phase4 import PHASE4
 from inhouse.study.phase4_findings import phase4_findings
 from inhouse.study.phase5 import PHASE5
@@ -34,6 +36,7 @@ class Phase:
 
 PHASES: Mapping[int, Phase] = {
     1: Phase(PHASE1, phase1_findings, 0.5),
+    3: Phase(PHASE3, phase3_findings, 0.25),
     4: Phase(PHASE4, phase4_findings, 0.25),
     5: Phase(PHASE5, phase5_findings, 0.25),
 }
