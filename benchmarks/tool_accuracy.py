@@ -1,7 +1,8 @@
 """How often a small model's tool calls are right: by the engine's plain tool calling, and by our agent, on one model.
 
-Plain is what llama.cpp's own server recognises as a call. The agent reads calls from every form, mends what is
-almost right, and asks again with the fault. Same model, prompt, tools and seed; scored by BFCL's official check and
+Plain is what llama.cpp's own server recognises as a call. Engine is what our engine makes of such an answer: it also
+reads calls written strictly as text (told beside it, without a bar). The agent reads calls from every form, mends what
+is almost right, and asks again with the fault. Same model, prompt, tools and seed; scored by BFCL's official check and
 by FunctionChat's ground truth (its exact matches: a lower bound). Categories: BFCL simple, FunctionChat's single calls.
 
     python benchmarks/tool_accuracy.py --data FOLDER [--model NAME …] [--limit N] [--full]
@@ -18,12 +19,13 @@ import time
 from pathlib import Path
 
 from inhouse.agent.config import AgentConfig
-from inhouse.agent.evaluation.attempt import Attempt, attempt
+from inhouse.agent.evaluation.attempt import Attempt, Way, attempt
 from inhouse.agent.evaluation.measure import figures
 from inhouse.agent.evaluation.tasks import load_tasks
 from inhouse.core.event_loop import run
 from inhouse.models.opened import open_for
 
+WAYS: tuple[Way, ...] = ("plain", "engine", "agent")
 BARS = {"qwen2.5-coder:0.5b": 1.5, "qwen2.5-coder:1.5b": 1.2}
 PARTS = (("bfcl", "bfcl_v4", ("simple_python",)), ("functionchat", "functionchat_bench", ("exact", "4_close")))
 
@@ -42,7 +44,7 @@ def main() -> int:
 
 async def compare(data: Path, models: list[str], limit: int | None, seed: int) -> int:
     """Tries every task both ways on each model; the exit status."""
-    ratios: dict[str, dict[str, float | None]] = {}
+    ratios: dict[str, dict[str, float]] = {}
     low = False
     for model in models:
         config = AgentConfig(model, max_tokens=256, seed=seed)
@@ -52,16 +54,17 @@ async def compare(data: Path, models: list[str], limit: int | None, seed: int) -
                 tasks = load_tasks(suite, data / folder, categories, limit, seed)
                 tries: list[Attempt] = []
                 for task in tasks:
-                    tries += [await attempt(opened.engine, config, task, way) for way in ("plain", "agent")]
+                    tries += [await attempt(opened.engine, config, task, way) for way in WAYS]
                 ratio = report(model, suite, tries, seed, time.perf_counter() - start)
                 ratios.setdefault(model, {})[suite] = ratio
-                low = low or (ratio is not None and ratio < BARS.get(model, 0.0))
-    print(json.dumps({"ratios": ratios, "bars": BARS}))
+                low = low or ratio < BARS.get(model, 0.0)
+    shown = {model: {suite: f"{ratio:.2f}" for suite, ratio in found.items()} for model, found in ratios.items()}
+    print(json.dumps({"ratios": shown, "bars": BARS}))
     return int(low)
 
 
-def report(model: str, suite: str, tries: list[Attempt], seed: int, seconds: float) -> float | None:
-    """Prints both accuracies with their intervals; the ratio, None where plain tool calling solved nothing."""
+def report(model: str, suite: str, tries: list[Attempt], seed: int, seconds: float) -> float:
+    """Prints both accuracies with their intervals; the ratio (infinite where only the agent solved any)."""
     found = {
         m.labels["way"]: m for m in figures(tries, suite, seed) if (m.name, m.labels["category"]) == ("accuracy", "all")
     }
@@ -73,8 +76,8 @@ def report(model: str, suite: str, tries: list[Attempt], seed: int, seconds: flo
         if metric.name in ("failures", "saved_tries", "problems", "requests_per_try"):
             print("   ", metric.labels["way"], metric.name, {k: v for k, v in metric.labels.items()
                   if k in ("failure", "saved", "problem")}, f"{metric.value:g}")  # fmt: skip
-    ratio = agent.value / plain.value if plain.value else None
-    print(f"    ratio {'-' if ratio is None else f'{ratio:.2f}'}, {seconds:.0f} s", flush=True)
+    ratio = agent.value / plain.value if plain.value else float("inf") if agent.value else 0.0
+    print(f"    ratio {ratio:.2f}, {seconds:.0f} s", flush=True)
     return ratio
 
 

@@ -57,9 +57,10 @@ async def test_a_call_written_as_text_is_lost_by_plain_tool_calling_and_saved_by
     task = load_tasks("bfcl", folder, ["simple_python"], None, 0)[0]
     written = "```json\n{'name': 'math_area', 'arguments': {'base': '10'}}\n```"
     plain = await attempt(ScriptedModel(written), CONFIG, task, "plain")
+    engine = await attempt(ScriptedModel(written), CONFIG, task, "engine")
     agent = await attempt(ScriptedModel(written), CONFIG, task, "agent")
 
-    assert (plain.fault, agent.fault) == ("no call", "")
+    assert (plain.fault, engine.fault, agent.fault) == ("no call", "no call", "")
     assert agent.saved == ("form fence", "mended quotes", "mended type")
 
 

@@ -27,7 +27,8 @@ from inhouse.agent.world import CallEnd, LiveWorld, Price
 from inhouse.core.errors import EngineError
 from inhouse.engines.base import ChatRequest, Engine, Message, TextEvent, ToolCallEvent, UsageEvent
 
-Way = Literal["plain", "agent"]
+Way = Literal["plain", "engine", "agent"]
+"""plain: what the server itself recognises as a call; engine: also what our engines read strictly in its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,20 @@ async def attempt(
     config = replace(config, seed=config.seed + trial)
     start = time.perf_counter()
     try:
-        done = await (_plainly(engine, config, task, trial, price) if way == "plain" else
-                      _by_agent(engine, config, task, trial, price))  # fmt: skip
+        if way == "agent":
+            done = await _by_agent(engine, config, task, trial, price)
+        else:
+            done = await _plainly(engine, config, task, way, trial, price)
     except EngineError as error:
         fault = f"engine: {error.kind}"
         return Attempt(task, way, trial, fault, (), str(error), Usage(), 1, start, time.perf_counter())
     return replace(done, start=start, end=time.perf_counter())
 
 
-async def _plainly(engine: Engine, config: AgentConfig, task: Task, trial: int, price: Price | None) -> Attempt:
-    """One request; only what the server itself recognises as a call counts."""
+async def _plainly(
+    engine: Engine, config: AgentConfig, task: Task, way: Way, trial: int, price: Price | None
+) -> Attempt:
+    """One request, and its calls as they are."""
     request = ChatRequest(
         config.model, (Message("system", config.system), *task.messages), max_tokens=config.max_tokens,
         temperature=config.temperature, seed=config.seed, tools=task.tools,
@@ -84,7 +89,7 @@ async def _plainly(engine: Engine, config: AgentConfig, task: Task, trial: int, 
         if isinstance(event, TextEvent):
             text += event.text
         elif isinstance(event, ToolCallEvent):
-            if event.form != "native":
+            if way == "plain" and event.form != "native":
                 text += event.call.arguments  # our own reading of a text, which plain tool calling does not have
                 continue
             arguments = _object(event.call.arguments)
@@ -99,7 +104,7 @@ async def _plainly(engine: Engine, config: AgentConfig, task: Task, trial: int, 
             )
             usage = Usage(prompt, completion, cached, *(price(prompt, completion, cached) if price else (0, 0)))
     return Attempt(
-        task, "plain", trial, task.check(calls), tuple(calls), text, usage, 1, 0.0, 0.0, problems=tuple(problems)
+        task, way, trial, task.check(calls), tuple(calls), text, usage, 1, 0.0, 0.0, problems=tuple(problems)
     )
 
 
