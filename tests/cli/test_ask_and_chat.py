@@ -74,7 +74,6 @@ def test_a_prompt_over_the_context_is_refused_with_both_lengths(env):
 
 
 def test_ctrl_c_stops_the_answer_and_leaves_no_worker(env):
-    before = workers()
     process = subprocess.Popen(
         [INHOUSE, "ask", "Write a very long story.", "--max-tokens", "1500"],
         stdout=subprocess.PIPE,
@@ -82,13 +81,15 @@ def test_ctrl_c_stops_the_answer_and_leaves_no_worker(env):
         env=env,
     )
     assert process.stdout.read(1)  # the answer has begun
+    own = workers() & {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
+    assert own
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=15) == 130
     assert b"Traceback" not in process.stderr.read()
     deadline = time.monotonic() + 5
-    while workers() - before and time.monotonic() < deadline:
+    while own & workers() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not workers() - before
+    assert not own & workers()
 
 
 def test_a_conversation_remembers_and_is_resumed(env):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -114,7 +114,8 @@ async def test_a_worker_that_dies_while_loading_is_given_up_after_some_tries(tin
             worker = engine._models[MODEL].worker if MODEL in engine._models else None
             if worker is not None and worker.pid is not None:
                 seen.add(worker.pid)
-                os.kill(worker.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it is gone already
+                    os.kill(worker.pid, signal.SIGKILL)
             await asyncio.sleep(0.002)
         with pytest.raises(EngineCrashed) as caught:
             await loading
