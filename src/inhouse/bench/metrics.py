@@ -159,14 +159,21 @@ def _stage_metrics(stage: StageSamples, objectives: Objectives | None, seed: int
     return found
 
 
-def _latency(name: str, values: Floats, labels: Mapping[str, Scalar], rng: np.random.Generator) -> list[Metric]:
+def percentiles(name: str, values: Floats, labels: Mapping[str, Scalar], rng: np.random.Generator) -> list[Metric]:
+    """The percentiles of durations in seconds that there are enough of them for, under the label `stat`."""
     if not len(values):
         return []
-    found = [
+    return [
         _metric(name, quantile(values, q, rng), {**labels, "stat": stat}, f"bootstrap {stat}")
         for stat, q in QUANTILES.items()
         if supported(stat, len(values))
     ]
+
+
+def _latency(name: str, values: Floats, labels: Mapping[str, Scalar], rng: np.random.Generator) -> list[Metric]:
+    if not len(values):
+        return []
+    found = percentiles(name, values, labels, rng)
     found.append(_metric(name, mean(values, rng), {**labels, "stat": "mean"}, "bootstrap mean"))
     if name == "tpot_s" and (median := found[0]).value > 0:
         low = 1 / median.high if median.high else None

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from inhouse.bench.keeping import ending
-from inhouse.bench.statistics import QUANTILES, mean, quantile, ratio_draws, supported, two_sided_p
+from inhouse.bench.metrics import percentiles
+from inhouse.bench.statistics import mean, ratio_draws, two_sided_p
 from inhouse.core.environment import Environment
 from inhouse.core.errors import EngineError
 from inhouse.core.records import Metric, Run, Sample, SampleError, Scalar
@@ -160,21 +161,7 @@ def metrics_of(scored: Sequence[Scored], *, seed: int, labels: Mapping[str, Scal
         )
     for part in _PARTS:
         times = np.array([one.times[part] for one in scored if part in one.times])
-        for stat, q in QUANTILES.items():
-            if len(times) and supported(stat, len(times)):
-                found = quantile(times, q, rng)
-                metrics.append(
-                    Metric(
-                        part,
-                        found.value,
-                        "s",
-                        {**given, "stat": stat},
-                        found.low,
-                        found.high,
-                        found.n,
-                        f"bootstrap {stat}",
-                    )
-                )
+        metrics += percentiles(part, times, given, rng)
     failed = sum(bool(one.error) for one in scored)
     metrics.append(Metric("questions", float(len(scored)), "", given, n=len(scored), method="counted"))
     metrics.append(Metric("failed_questions", float(failed), "", given, n=len(scored), method="counted"))

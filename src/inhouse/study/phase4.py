@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 from inhouse.bench.keeping import ending
-from inhouse.bench.statistics import QUANTILES, quantile, supported
+from inhouse.bench.metrics import percentiles
 from inhouse.core.errors import BenchError, MissingExtra, PartSkipped
 from inhouse.core.records import Metric, Sample, Scalar
 from inhouse.docs.answer import AnswerPlan
@@ -252,8 +252,9 @@ async def _answers(context: Context) -> str:
                         break
                     direct.append(await _alone(opened.engine, opened.model, one.question.question))
                     added.append(one.times["ttft_s"] - direct[-1])
-                _add_times(record, "direct_ttft_s", direct, context.config.seed)
-                _add_times(record, "added_ttft_s", added, context.config.seed)
+                for name, times in (("direct_ttft_s", direct), ("added_ttft_s", added)):
+                    rng = np.random.default_rng(context.config.seed)
+                    record.metrics += percentiles(name, np.array(times), {}, rng)
     return run_id
 
 
@@ -318,16 +319,6 @@ async def _alone(engine: Engine, model: str, question: str) -> float:
         if isinstance(event, TextEvent) and first is None:
             first = event.at
     return (first or time.perf_counter()) - began
-
-
-def _add_times(record: _Record, name: str, values: list[float], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    for stat, q in QUANTILES.items():
-        if values and supported(stat, len(values)):
-            found = quantile(np.array(values), q, rng)
-            record.metrics.append(
-                Metric(name, found.value, "s", {"stat": stat}, found.low, found.high, found.n, f"bootstrap {stat}")
-            )
 
 
 PHASE4: tuple[Part, ...] = (

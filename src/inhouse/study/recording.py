@@ -13,10 +13,9 @@ import numpy as np
 
 from inhouse.bench.client import measure
 from inhouse.bench.keeping import ending, origin_of
-from inhouse.bench.metrics import summarise
+from inhouse.bench.metrics import percentiles, summarise
 from inhouse.bench.plan import Objectives
 from inhouse.bench.prompts import PromptWriter, calibrate
-from inhouse.bench.statistics import QUANTILES, quantile, supported
 from inhouse.bench.workload import Work
 from inhouse.core.errors import EngineError, EngineOverloaded
 from inhouse.core.records import Metric, Sample, Scalar
@@ -61,15 +60,7 @@ class Recording:
 
     def add_times(self, name: str, values: Iterable[float], labels: Mapping[str, Scalar] | None = None) -> None:
         """Adds the percentiles of durations in seconds that there are enough of them for."""
-        times = np.array(list(values))
-        rng = np.random.default_rng(self.seed)
-        for stat, q in QUANTILES.items():
-            if len(times) and supported(stat, len(times)):
-                found = quantile(times, q, rng)
-                self.metrics.append(
-                    Metric(name, found.value, "s", {**(labels or {}), "stat": stat}, found.low, found.high, found.n,
-                           f"bootstrap {stat}")
-                )  # fmt: skip
+        self.metrics += percentiles(name, np.array(list(values)), labels or {}, np.random.default_rng(self.seed))
 
 
 @contextmanager
