@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from inhouse.core.records import Finding, Scalar, Severity, Side
 from inhouse.store.repository import Store
-from inhouse.study.base import outcomes
-from inhouse.study.run_data import RunData, parts_made, parts_not_made
+from inhouse.study.run_data import RunData, derive_findings
 
 # Of small tasks with one right tool, the share that must be done right.
 RIGHT_GOOD, RIGHT_POOR = 0.9, 0.6
@@ -22,10 +21,8 @@ _Found = Iterator[Finding]
 
 def phase3_findings(store: Store, study_id: str) -> list[Finding]:
     """All findings of phase 3 that the study's kept runs support, and one for what could not be made."""
-    parts = parts_made(store, study_id, 3)
     derive = {"calls": _calls, "growth": _growth, "variance": _variance, "injection": _injection}
-    found = [finding for name, data in parts.items() if name in derive for finding in derive[name](data)]
-    return found + list(parts_not_made(outcomes(store, study_id), 3))
+    return derive_findings(store, study_id, 3, derive)
 
 
 def _calls(data: RunData) -> _Found:

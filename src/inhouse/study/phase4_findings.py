@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 from inhouse.core.records import Finding, Metric, Scalar, Severity, Side
 from inhouse.store.repository import Store
-from inhouse.study.base import outcomes
 from inhouse.study.phase1_findings import FLOW_S
-from inhouse.study.run_data import RunData, parts_made, parts_not_made
+from inhouse.study.run_data import RunData, derive_findings
 
 # Of the questions, the share whose answer must be among the five passages that the model reads.
 FOUND_GOOD, FOUND_POOR = 0.95, 0.8
@@ -28,7 +27,6 @@ _Found = Iterator[Finding]
 
 def phase4_findings(store: Store, study_id: str) -> list[Finding]:
     """All findings of phase 4 that the study's kept runs support, and one for what could not be made."""
-    parts = parts_made(store, study_id, 4)
     derive = {
         "index": _index,
         "retrieval": _retrieval,
@@ -36,8 +34,7 @@ def phase4_findings(store: Store, study_id: str) -> list[Finding]:
         "answers": _answers,
         "changes": _changes,
     }
-    found = [finding for name, data in parts.items() if name in derive for finding in derive[name](data)]
-    return found + list(parts_not_made(outcomes(store, study_id), 4))
+    return derive_findings(store, study_id, 4, derive)
 
 
 def _index(data: RunData) -> _Found:

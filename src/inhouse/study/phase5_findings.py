@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 from inhouse.core.records import Finding, Metric, Scalar, Severity, Side
 from inhouse.store.repository import Store
-from inhouse.study.base import outcomes
 from inhouse.study.phase1_findings import FLOW_S, PATIENCE_S
-from inhouse.study.run_data import RunData, parts_made, parts_not_made
+from inhouse.study.run_data import RunData, derive_findings
 
 # What seems to come at once to whoever waits for it (Nielsen 1993, Usability Engineering, chapter 5).
 INSTANT_S = 0.1
@@ -28,7 +27,6 @@ _Found = Iterator[Finding]
 
 def phase5_findings(store: Store, study_id: str) -> list[Finding]:
     """All findings of phase 5 that the study's kept runs support, and one for what could not be made."""
-    parts = parts_made(store, study_id, 5)
     derive = {
         "gateway": _gateway,
         "overload": _overload,
@@ -37,8 +35,7 @@ def phase5_findings(store: Store, study_id: str) -> list[Finding]:
         "guard": _guard,
         "cost": _cost,
     }
-    found = [finding for name, data in parts.items() if name in derive for finding in derive[name](data)]
-    return found + list(parts_not_made(outcomes(store, study_id), 5))
+    return derive_findings(store, study_id, 5, derive)
 
 
 def _gateway(data: RunData) -> _Found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from inhouse.core.records import Evidence, Finding, Metric, Run, Scalar, Severity, Side
@@ -39,6 +39,17 @@ def parts_made(store: Store, study_id: str, phase: int) -> dict[str, RunData]:
         for name, outcome in outcomes(store, study_id).items()
         if outcome.phase == phase and outcome.status == "done" and outcome.run
     }
+
+
+def derive_findings(
+    store: Store, study_id: str, phase: int, derive: Mapping[str, Callable[[RunData], Iterable[Finding]]]
+) -> list[Finding]:
+    """The findings of a phase each of whose parts speaks for itself: `derive` by the part's name, in the order of the
+    parts; then one for each part that could not be made.
+    """
+    parts = parts_made(store, study_id, phase)
+    found = [finding for name, data in parts.items() if name in derive for finding in derive[name](data)]
+    return found + list(parts_not_made(outcomes(store, study_id), phase))
 
 
 def parts_not_made(done: Mapping[str, Outcome], phase: int) -> Iterator[Finding]:
