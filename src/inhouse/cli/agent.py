@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import getpass
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -321,13 +321,8 @@ def _kept(wanted: str) -> Conversation:
         return Conversations(database).get(wanted)
 
 
-@contextmanager
-def _open_store(settings: Settings | None = None) -> Iterator[Database]:
-    database = Database((settings or get_settings()).database_url)
-    try:
-        yield database
-    finally:
-        database.close()
+def _open_store(settings: Settings | None = None) -> closing[Database]:
+    return closing(Database((settings or get_settings()).database_url))
 
 
 def _limits(steps: int | None, tokens: int | None, krw: float | None, seconds: float | None) -> Limits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -92,8 +93,7 @@ async def _rerun(
     before = AgentConfig.from_dict(found.config)
     async with open_for(before.engine, model or before.model, context=before.context, slots=1) as opened:
         config = before.with_(model=opened.model, system=system, tools=names)
-        database = Database(opened.settings.database_url)
-        try:
+        with closing(Database(opened.settings.database_url)) as database:
             session = Session(
                 database,
                 opened.engine,
@@ -110,21 +110,16 @@ async def _rerun(
             for one in said:
                 await session.say(branch, one)
             again = session.conversations.steps(branch.id)
-        finally:
-            database.close()
     lines = difference(steps, again)
     typer.echo("\n".join(lines) if lines else "the same course")
     note(f"kept as {branch.id[:10]}: inhouse agent trace {branch.id[:10]}")
 
 
 def _load(wanted: str) -> tuple[Conversation, list[Step]]:
-    database = Database(get_settings().database_url)
-    try:
+    with closing(Database(get_settings().database_url)) as database:
         kept = Conversations(database)
         found = kept.get(wanted)
         return found, kept.steps(found.id)
-    finally:
-        database.close()
 
 
 def _send(found: Conversation, steps: list[Step], address: str) -> None:

@@ -20,6 +20,18 @@ Seed = Annotated[int | None, typer.Option(help="Fixes the sampling.", min=0)]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Longest answer, in tokens.", min=1)]
 
 
+def write_text(text: str) -> None:
+    """Writes a piece of an answer to stdout at once; UsageError where the terminal's encoding lacks a letter."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except UnicodeEncodeError:
+        raise UsageError(
+            "The terminal cannot show this text", why=f"its encoding is {sys.stdout.encoding}",
+            do="Set PYTHONIOENCODING=utf-8",
+        ) from None  # fmt: skip
+
+
 async def stream_answer(engine: Engine, request: ChatRequest, *, quiet: bool = False) -> Sample:
     """Asks, writes the text to stdout as it comes, and returns the measured sample.
 
@@ -30,14 +42,7 @@ async def stream_answer(engine: Engine, request: ChatRequest, *, quiet: bool = F
 
     def write(text: str) -> None:
         if not quiet:
-            try:
-                sys.stdout.write(text)
-                sys.stdout.flush()
-            except UnicodeEncodeError:
-                raise UsageError(
-                    "The terminal cannot show this text", why=f"its encoding is {sys.stdout.encoding}",
-                    do="Set PYTHONIOENCODING=utf-8",
-                ) from None  # fmt: skip
+            write_text(text)
 
     raised: list[EngineError] = []
     sample = await measure(

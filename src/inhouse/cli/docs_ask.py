@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inhouse.cli.answer import MaxTokens, Seed, Temperature
+from inhouse.cli.answer import MaxTokens, Seed, Temperature, write_text
 from inhouse.cli.conversation import Conversation, load_conversation
 from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP, open_for
 from inhouse.cli.main import run_async
 from inhouse.cli.output import note, print_json
 from inhouse.cli.prompt import read_prompt
-from inhouse.core.errors import EngineProtocolError, UsageError
+from inhouse.core.errors import EngineProtocolError
 from inhouse.core.settings import get_settings
 from inhouse.core.units import format_seconds
 
@@ -92,7 +91,7 @@ async def _ask(
                 first = first or event.at
                 pieces.append(event.text)
                 if not as_json:
-                    _write(event.text)
+                    write_text(event.text)
             elif isinstance(event, CitationsEvent):
                 cited = event
             elif isinstance(event, UsageEvent):
@@ -116,7 +115,7 @@ async def _ask(
         }  # fmt: skip
         print_json(document)
         return
-    _write(sources_text(cited.citations, language_of(question)) + "\n")
+    write_text(sources_text(cited.citations, language_of(question)) + "\n")
     if found.meant != question:
         note(f"searched for: {found.meant}")
     parts = [opened.model, f"search {format_seconds(found.search_s)}", f"TTFT {format_seconds(first - began)}"]
@@ -129,14 +128,3 @@ def _conversation(name: str, engine: str | None, model: str | None) -> Conversat
     if name != "last" and not (folder / f"{name}.json").exists():
         return Conversation.new(folder, name, engine, model)
     return load_conversation(folder, name)
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except UnicodeEncodeError:
-        raise UsageError(
-            "The terminal cannot show this text", why=f"its encoding is {sys.stdout.encoding}",
-            do="Set PYTHONIOENCODING=utf-8",
-        ) from None  # fmt: skip
