@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 
-from engine_overhead import CONTEXT, MODEL, SLOTS, ours, start_bare, theirs
+from engine_overhead import CONTEXT, SLOTS, both_sides, ours, theirs
 from inhouse.core.environment import usable_cores
 from inhouse.core.event_loop import run
 from inhouse.core.settings import get_settings
@@ -23,6 +23,7 @@ from inhouse.engines.embedded import EmbeddedEngine
 from inhouse.engines.launch import LaunchSpec
 from inhouse.models.library import model_path
 
+MODEL = "smollm2:135m"
 BAR = 2.0
 BAR_ALONE = 0.95
 STREAMS = 8
@@ -39,22 +40,13 @@ def main() -> int:
 async def compare(rounds: int) -> int:
     """Prints both rates alone and beside a busy process; the ratio there last."""
     spec = LaunchSpec(MODEL, model_path(get_settings(), MODEL), CONTEXT, SLOTS, usable_cores())
-    engine = EmbeddedEngine(lambda _: spec)
-    bare = start_bare(spec)
-    try:
-        await engine.load(spec.model)
-        if bare.stdout is None or bare.stdout.readline() != "ready\n":
-            raise SystemExit("the bare server did not start")
+    async with both_sides(spec) as (engine, bare):
         alone = await ratio(engine, bare, "alone", TOKENS_ALONE, 4 * rounds)
         busy = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass", start_new_session=True)
         try:
             beside = await ratio(engine, bare, "beside a busy process", TOKENS_BESIDE, rounds)
         finally:
             busy.kill()
-    finally:
-        bare.kill()
-        bare.wait()
-        await engine.close()
     print(f"contention: {beside:.1f} times the bare server's tokens/s beside a busy process (bar: {BAR:g})")
     return 0 if beside >= BAR and alone >= BAR_ALONE else 1
 

@@ -24,6 +24,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from inhouse.core.environment import usable_cores
@@ -57,20 +59,27 @@ def main() -> int:
 
 async def compare(spec: LaunchSpec, budget_s: float) -> int:
     """Alternates both sides at 1 and at 8 streams; prints the ratios, the lower one last."""
+    async with both_sides(spec) as (engine, bare):
+        print(f"{spec.model}, {spec.threads} threads, {SLOTS} slots")
+        ratios = [await ratio_at(streams, spec.model, engine, bare, budget_s / 2) for streams in TOKENS]
+    print(f"engine_overhead: {min(ratios):.3f} of the bare server's tokens/s (bar: {BAR})")
+    return 0 if min(ratios) >= BAR else 1
+
+
+@asynccontextmanager
+async def both_sides(spec: LaunchSpec) -> AsyncIterator[tuple[EmbeddedEngine, subprocess.Popen[str]]]:
+    """Our engine and the bare server, each with the model loaded; both ended afterwards."""
     engine = EmbeddedEngine(lambda _: spec)
     bare = start_bare(spec)
     try:
         await engine.load(spec.model)
         if bare.stdout is None or bare.stdout.readline() != "ready\n":
             raise SystemExit("the bare server did not start")
-        print(f"{spec.model}, {spec.threads} threads, {SLOTS} slots")
-        ratios = [await ratio_at(streams, spec.model, engine, bare, budget_s / 2) for streams in TOKENS]
+        yield engine, bare
     finally:
         bare.kill()
         bare.wait()
         await engine.close()
-    print(f"engine_overhead: {min(ratios):.3f} of the bare server's tokens/s (bar: {BAR})")
-    return 0 if min(ratios) >= BAR else 1
 
 
 async def ratio_at(
