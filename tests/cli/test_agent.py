@@ -57,6 +57,12 @@ def test_facts_are_shown_and_forgotten(inhouse):
     assert "likes tea" not in inhouse("facts", "ls").stdout
 
 
+def test_the_tools_are_listed_for_programs_too(inhouse):
+    found = {tool["tool"]: tool for tool in json.loads(inhouse("tools", "--json").stdout)}
+    assert found["calculator"]["effect"] == "none"
+    assert found["ticket"]["effect"] == "effect"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

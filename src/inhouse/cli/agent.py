@@ -228,12 +228,17 @@ def remove(conversation: Id) -> None:
 
 
 @app.command()
-def tools() -> None:
+def tools(json: AsJson = False) -> None:
     """List the tools that can be named in --tools."""
     from inhouse.agent.tools.registry import tools as find_tools
 
     found = [find_tools([name], get_settings())[name] for name in tool_names()]
-    print_table(("tool", "effect", "description"), [(tool.name, tool.effect, tool.description) for tool in found])
+    columns = ("tool", "effect", "description")
+    rows = [(tool.name, tool.effect, tool.description) for tool in found]
+    if json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_table(columns, rows)
 
 
 @asynccontextmanager

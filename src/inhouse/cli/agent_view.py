@@ -53,9 +53,10 @@ def print_turn(conversation_id: str, turn: Turn, steps: Sequence[Step]) -> None:
     usage = total_usage(turn.steps)
     asked = sum(step.kind in (StepKind.MODEL, StepKind.SUMMARY) for step in turn.steps)
     seconds = sum(step.duration_s for step in turn.steps)
+    requests = "1 request" if asked == 1 else f"{asked} requests"
     money = f" · {usage.micro_krw / 1e6:.2f} won" if usage.micro_krw else ""
     note(
-        f"{asked} requests · {usage.prompt_tokens} ({usage.cached_tokens} cached) + {usage.completion_tokens} tokens · "
+        f"{requests} · {usage.prompt_tokens} ({usage.cached_tokens} cached) + {usage.completion_tokens} tokens · "
         f"{format_seconds(seconds)}{money} · inhouse agent trace {conversation_id[:10]}"
     )
 

@@ -11,7 +11,7 @@ from inhouse.cli.docs_ask import ask
 from inhouse.cli.docs_eval import evaluate
 from inhouse.cli.docs_listing import AsJson, Collection, StoreUrl, list_documents, status
 from inhouse.cli.docs_migrate import migrate
-from inhouse.cli.output import note, print_json, progress
+from inhouse.cli.output import note, print_json, progress, waiting
 from inhouse.core.errors import UsageError
 from inhouse.core.units import format_seconds
 
@@ -162,7 +162,7 @@ def search(
 
     tags = frozenset(tag or ()) if tag or public else None
     where = Filter(tags_any=tags, path_prefix=under or None)
-    with opened(collection, store, embedding) as (kept, embedder):
+    with waiting("searching"), opened(collection, store, embedding) as (kept, embedder):
         hits = Searcher(kept, embedder).search(question, max(k, 10) if rerank else k, where, mode)  # type: ignore[arg-type]
     if rerank:
         hits = reranked(rerank, question, hits)[:k]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from inhouse.cli.answer import MaxTokens, Seed, Temperature, write_text
 from inhouse.cli.conversation import Conversation, load_conversation
 from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP, open_for
 from inhouse.cli.main import run_async
-from inhouse.cli.output import note, print_json
+from inhouse.cli.output import note, print_json, waiting
 from inhouse.cli.prompt import read_prompt
 from inhouse.core.errors import EngineProtocolError
 from inhouse.core.settings import get_settings
@@ -64,14 +65,15 @@ def ask(
     )  # fmt: skip
     where = Filter(tags_any=frozenset(tag or ()) if tag or public else None, path_prefix=under or None)
     talk = _conversation(conversation, engine, model) if conversation else None
-    with opened(collection, store, embedding) as (kept, embedder):
-        run_async(_ask(text, Searcher(kept, embedder), plan, where, talk, engine, model, as_json=json))
+    with waiting("searching and reading") as wait, opened(collection, store, embedding) as (kept, embedder):
+        run_async(_ask(text, Searcher(kept, embedder), plan, where, talk, engine, model, wait.stop, as_json=json))
 
 
 async def _ask(
     question: str, searcher: Searcher, plan: AnswerPlan, where: Filter, talk: Conversation | None,
-    engine: str | None, model: str | None, *, as_json: bool,
+    engine: str | None, model: str | None, begins: Callable[[], None], *, as_json: bool,
 ) -> None:  # fmt: skip
+    """Asks and prints; `begins` is called before the first word."""
     from inhouse.docs.answer import FoundEvent, answer
     from inhouse.docs.citations import CitationsEvent, language_of, sources_text
     from inhouse.engines.base import Message, TextEvent, UsageEvent
@@ -88,7 +90,9 @@ async def _ask(
             if isinstance(event, FoundEvent):
                 found = event
             elif isinstance(event, TextEvent):
-                first = first or event.at
+                if first is None:
+                    first = event.at
+                    begins()
                 pieces.append(event.text)
                 if not as_json:
                     write_text(event.text)

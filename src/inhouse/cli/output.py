@@ -19,6 +19,7 @@ from inhouse.core.errors import InhouseError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.status import Status
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -54,6 +55,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 def note(text: str) -> None:
     """A remark for the person at the terminal, on stderr."""
     console(stderr=True).print(text, style="dim")
+
+
+def waiting(what: str) -> Status:
+    """Says on stderr what is waited for, until it is left or stopped; silent where stderr is no terminal."""
+    return console(stderr=True).status(what)
 
 
 def progress(*, transient: bool = True) -> Progress:
