@@ -15,6 +15,7 @@ from inhouse.core.errors import StoreError, UsageError
 from inhouse.docs.records import Chunk
 from inhouse.docs.stores import mirror as mirror_module
 from inhouse.docs.stores.base import Delete, Filter, Replace, Vectors
+from inhouse.docs.stores.file import held_bytes
 from inhouse.docs.stores.open import open_store
 from inhouse.docs.stores.sqlite import SqliteStore
 
@@ -173,3 +174,12 @@ def test_a_file_of_something_else_is_refused_with_the_reason(tmp_path: Path) -> 
     for name in ("../c", "", "a/b", "x" * 64):
         with pytest.raises(UsageError, match="named"):
             open_store("", name, data_dir=tmp_path)
+
+
+def test_the_size_of_a_collection_leaves_out_the_journal_of_its_changes(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put_many(store, 20, 5)
+    assert (tmp_path / "c.db-wal").stat().st_size > 0
+    size = held_bytes(tmp_path / "c.db")
+    store.close()
+    assert size == (tmp_path / "c.db").stat().st_size

@@ -19,6 +19,7 @@ from inhouse.docs.ingest import ingest_of
 from inhouse.docs.questions import Question
 from inhouse.docs.search import Mode, Searcher
 from inhouse.docs.sources import Source
+from inhouse.docs.stores.file import held_bytes
 from inhouse.docs.stores.open import open_store
 from inhouse.docs.sync import sync
 
@@ -98,7 +99,7 @@ def compare(
             index_s = time.perf_counter() - began
             searcher = Searcher(store, embedder)
             searcher.search("warm up", 1)
-            size = sum(file.stat().st_size for file in (folder / "docs").glob(f"way{number}.db*"))
+            size = held_bytes(folder / "docs" / f"way{number}.db")
             for mode in modes:
                 for k in ks:
                     way = Way(plan, mode, k)

@@ -30,6 +30,7 @@ from inhouse.docs.questions import Question, read_questions
 from inhouse.docs.search import Mode, Searcher
 from inhouse.docs.sources import Source, scan
 from inhouse.docs.stores.base import VectorStore
+from inhouse.docs.stores.file import held_bytes
 from inhouse.docs.stores.open import open_store
 from inhouse.docs.sync import sync
 from inhouse.engines.base import ChatRequest, Engine, Message, TextEvent
@@ -152,7 +153,7 @@ async def _index(context: Context) -> str:
         counts = desk.store.count()
         if not counts.chunks:
             raise BenchError("Nothing could be read of the documents", do="See why: inhouse docs add PATH")
-        size = sum(file.stat().st_size for file in (desk.folder.parent / "docs").glob("study.db*"))
+        size = held_bytes(desk.folder.parent / "docs" / "study.db")
         source_bytes = sum(document.size_bytes for document in desk.store.documents())
         record.add("documents", counts.documents, method="counted")
         record.add("documents_in_all", desk.files_in_all, method="counted")

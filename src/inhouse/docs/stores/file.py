@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from inhouse.core.errors import StoreError
@@ -104,6 +104,16 @@ class CollectionFile:
         for db in self._all:
             db.close()
         self._all.clear()
+
+
+def held_bytes(path: Path) -> int:
+    """Bytes of a collection's file as it is once it is closed: without the journal of changes, which comes and goes."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            (pages,), (size,) = (db.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "page_size"))
+    except sqlite3.Error as error:
+        raise _error(path, error) from None
+    return int(pages * size)
 
 
 def _error(path: Path, error: sqlite3.Error) -> StoreError:
