@@ -7,6 +7,7 @@ import pytest
 from inhouse.core.environment import read_environment
 from inhouse.core.records import Metric, Severity
 from inhouse.core.settings import Settings
+from inhouse.report.language import word
 from inhouse.report.message import render
 from inhouse.store.repository import Store
 from inhouse.study.base import StudyConfig, outcomes
@@ -43,6 +44,7 @@ async def test_phase_3_is_measured_and_said_with_evidence(tiny_model, tmp_path):
         for lang in ("en", "ko"):
             text = render(finding, lang)
             assert not any(mark in text.title + text.text + text.do for mark in "{}[]")
+            assert [e.metric.name for e in finding.evidence if not word(lang, f"metric.{e.metric.name}", "")] == []
 
 
 def _data(run, *metrics: Metric) -> RunData:

@@ -9,7 +9,7 @@ import pytest
 from inhouse.core.environment import read_environment
 from inhouse.core.settings import Settings
 from inhouse.docs.questions import read_questions
-from inhouse.report.language import catalogue
+from inhouse.report.language import catalogue, word
 from inhouse.report.message import placeholders, render
 from inhouse.store.repository import Store
 from inhouse.study.base import StudyConfig, outcomes
@@ -80,6 +80,7 @@ async def test_phase_4_is_measured_and_said_with_evidence(settings, folder, tmp_
         for lang in ("en", "ko"):
             text = render(finding, lang)
             assert not any(mark in text.title + text.text + text.do for mark in "{}[]–")
+            assert [e.metric.name for e in finding.evidence if not word(lang, f"metric.{e.metric.name}", "")] == []
     assert {file.name: file.read_text() for file in folder.iterdir()} == FILES, "the user's files stay as they are"
     assert not (settings.cache_dir / "studies" / study.id).exists()
 

@@ -253,7 +253,7 @@ async def _answers(context: Context) -> str:
                         break
                     direct.append(await _alone(opened.engine, opened.model, one.question.question))
                     added.append(one.times["ttft_s"] - direct[-1])
-                for name, times in (("direct_ttft_s", direct), ("added_ttft_s", added)):
+                for name, times in (("direct_ttft_s", direct), ("documents_added_ttft_s", added)):
                     rng = np.random.default_rng(context.config.seed)
                     record.metrics += percentiles(name, np.array(times), {}, rng)
     return run_id

@@ -113,7 +113,7 @@ def _chunking(data: RunData) -> _Found:
 
 
 def _answers(data: RunData) -> _Found:
-    added, direct = data.find("added_ttft_s", stat="p50"), data.find("direct_ttft_s", stat="p50")
+    added, direct = data.find("documents_added_ttft_s", stat="p50"), data.find("direct_ttft_s", stat="p50")
     search, tokens = data.find("search_s", stat="p50"), data.find("context_tokens")
     if added is not None and direct is not None and search is not None:
         figures: dict[str, Scalar] = {
