@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from inhouse.core.environment import read_environment
+from inhouse.core.records import RunStatus
 from inhouse.core.settings import Settings
 from inhouse.docs.questions import read_questions
 from inhouse.report.language import catalogue, word
@@ -131,3 +132,26 @@ def test_both_languages_say_the_same_of_phase_4():
     assert said["en"].keys() == said["ko"].keys()
     for name, text in said["en"].items():
         assert placeholders(text) == placeholders(said["ko"][name]), name
+
+
+async def test_what_failed_is_tried_again_when_the_study_is_resumed(settings, folder, tmp_path):
+    questions = tmp_path / "questions.jsonl"
+    right = questions.read_text()
+    questions.write_text("no JSON\n")
+    with Store(f"sqlite:///{tmp_path / 'inhouse.db'}") as store:
+        first = await made(settings, store, documents=str(folder), questions=str(questions))
+        assert first.status is RunStatus.FAILED
+        failed = [name for name, outcome in outcomes(store, first.id).items() if outcome.status == "failed"]
+        assert failed
+        assert all(name in first.error for name in failed)
+
+        questions.write_text(right)
+        config = StudyConfig.from_dict(first.config)
+        again = await run_study(
+            settings, store, config, read_environment(), resume=first,
+            on_progress=lambda progress: None, on_outcome=lambda part, outcome: None,
+        )  # fmt: skip
+        assert again.id == first.id
+        assert again.status is RunStatus.DONE
+        after = outcomes(store, first.id)
+        assert {after[name].status for name in failed} == {"done"}

@@ -85,6 +85,8 @@ def study(
                 )
             )
         note("writing the report")
+        if done.error:
+            note(f"{done.error}; inhouse study --resume {done.id[:10]} tries again")
         report = write_html(store, done.id, out / "report.html", config.lang)
         notes = write_notes(store, done.id, out / "notes", config.lang)
         findings = store.findings(done.id)
@@ -123,7 +125,7 @@ def _earlier(store: Store, resume: str) -> Run:
     if resume == "last":
         stopped = [run for run in store.list_runs(kind="study") if run.status is not RunStatus.DONE]
         if not stopped:
-            raise UsageError("No study was stopped half-way", do="Start one: inhouse study")
+            raise UsageError("No study was stopped half-way or failed in part", do="Start one: inhouse study")
         return stopped[0]
     run = store.get_run(resume)
     if run.kind != "study":

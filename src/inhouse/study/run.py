@@ -66,6 +66,9 @@ async def run_study(
 ) -> Run:
     """Makes every part that is not done yet, derives the findings, and returns the study's run.
 
+    The run is DONE where no part failed (one that was skipped, since this machine has no GPU say, did not), and
+    FAILED otherwise: a resume repeats what failed.
+
     Args:
         settings: the process's settings.
         store: where everything is kept.
@@ -101,6 +104,9 @@ async def run_study(
         store.finish_run(study.id, RunStatus.FAILED, str(error))
         raise
     derive_findings(store, study.id, config)
+    failed = [name for name, outcome in outcomes(store, study.id).items() if outcome.status == "failed"]
+    if failed:  # not done, so that a resume repeats them
+        return store.finish_run(study.id, RunStatus.FAILED, f"{', '.join(failed)} failed")
     return store.finish_run(study.id, RunStatus.DONE)
 
 
