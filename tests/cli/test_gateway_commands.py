@@ -217,6 +217,7 @@ def test_usage_as_a_table_and_as_csv(inhouse, used):
     table = inhouse("usage", "--by", "key", "--by", "model").stdout
     assert "alice" in table
     assert "2,100" in table
+    assert "(none)" in inhouse("usage", "--by", "team").stdout, "no row stands without a name"
     lines = inhouse("usage", "--by", "key", "--format", "csv").stdout.splitlines()
     assert lines[0].startswith("key,requests,errors,cache_hits,prompt_tokens")
     assert len(lines) == 3

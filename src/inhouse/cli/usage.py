@@ -91,4 +91,6 @@ def _day(text: str | None) -> str | None:
 
 
 def _cell(value: object) -> object:
+    if value == "":  # a key without a team; a request that was refused before it named a model
+        return "(none)"
     return f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
