@@ -206,6 +206,19 @@ class UnreadableDocument(DocumentError):
     """One file cannot be read; it is reported, and the others go on."""
 
 
+# --- quality ----------------------------------------------------------------------------------------------
+
+
+class QualityError(InhouseError):
+    """A model's answers cannot be judged as asked."""
+
+
+class BadSuite(QualityError):
+    """A suite's file, one of its items or a scorer's options cannot be used; file and line are named."""
+
+    exit_code = 2
+
+
 # --- the gateway ------------------------------------------------------------------------------------------
 
 
@@ -348,6 +361,10 @@ class ConversationNotFound(AgentError):
 
 class ConversationBusy(AgentError):
     """Another process, or another task of this one, drives the conversation."""
+
+
+class AnswerStopped(AgentError):
+    """The person stopped an answer before its first word, or left; the conversation can go on."""
 
 
 class ReplayDiverged(AgentError):
