@@ -14,7 +14,7 @@ from typing import Any
 
 from inhouse.core.errors import BadSuite
 from inhouse.core.records import Scalar
-from inhouse.quality.scorers import Support, Need, Response, Score, check_options
+from inhouse.quality.scorers import Need, Response, Score, Support, check_options
 from inhouse.quality.suite import Case
 from inhouse.quality.text_scorers import tight
 
