@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -142,6 +142,7 @@ class Capabilities:
     token_count: bool = False
     ignore_eos: bool = False
     lifecycle: bool = False
+    continuations: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,18 @@ class Embeddings:
 
     vectors: tuple[tuple[float, ...], ...]
     prompt_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuationLogprob:
+    """Natural-log probability of a text as the continuation of a prompt, over its `tokens` tokens.
+
+    `greedy`: each token was the likeliest one at its place.
+    """
+
+    logprob: float
+    tokens: int
+    greedy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,4 +267,19 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Frees everything: connections, worker processes. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class ContinuationEngine(Protocol):
+    """What an engine with the capability `continuations` has beside `Engine`'s methods."""
+
+    async def continuations(
+        self, request: ChatRequest, texts: Sequence[str], *, raw: bool = False
+    ) -> tuple[ContinuationLogprob, ...]:
+        """How likely each text is to follow the request's messages (as the assistant's answer).
+
+        `raw`: to follow the last message's text itself, without the model's chat template. Of the request
+        only model and messages count. UnsupportedFeature where the server cannot say.
+        """
         ...

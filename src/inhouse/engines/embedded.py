@@ -27,6 +27,7 @@ from inhouse.core.errors import (
 from inhouse.engines.base import (
     Capabilities,
     ChatRequest,
+    ContinuationLogprob,
     Embeddings,
     Event,
     Health,
@@ -89,6 +90,7 @@ class EmbeddedEngine:
         token_count=True,
         ignore_eos=True,
         lifecycle=True,
+        continuations=True,
     )
 
     def __init__(
@@ -136,6 +138,13 @@ class EmbeddedEngine:
     async def count_tokens(self, model: str, text: str) -> int:
         """See `Engine.count_tokens`."""
         return await self._ask(await self._started(model), lambda client: client.count_tokens(model, text))
+
+    async def continuations(
+        self, request: ChatRequest, texts: Sequence[str], *, raw: bool = False
+    ) -> tuple[ContinuationLogprob, ...]:
+        """See `ContinuationEngine.continuations`."""
+        model = await self._started(request.model)
+        return await self._ask(model, lambda client: client.continuations(request, texts, raw=raw))
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """The models that run now; which could be started is for whoever gave `resolve` to say."""

@@ -15,6 +15,7 @@ from inhouse.core.errors import EngineError, EngineProtocolError, EngineRefused,
 from inhouse.engines.base import (
     Capabilities,
     ChatRequest,
+    ContinuationLogprob,
     Embeddings,
     Event,
     Health,
@@ -22,6 +23,7 @@ from inhouse.engines.base import (
     LoadTimes,
     ModelInfo,
 )
+from inhouse.engines.continuations import score_continuations
 from inhouse.engines.http import HttpClient, checked_url
 from inhouse.engines.openai_wire import LLAMA_CPP, OPENAI, OPENAI_CLOUD, VLLM, AnswerReader, Dialect, chat_body
 from inhouse.engines.streams import sse
@@ -82,6 +84,7 @@ class OpenAICompatibleEngine:
             prompt_cache=dialect.prompt_cache,
             token_count=dialect.token_count,
             ignore_eos=dialect.ignore_eos,
+            continuations=dialect is LLAMA_CPP,
         )
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
@@ -141,6 +144,14 @@ class OpenAICompatibleEngine:
             return int(answer["count"]) if vllm else len(answer["tokens"])
         except (KeyError, TypeError, ValueError) as error:
             raise _unexpected("tokens", error) from None
+
+    async def continuations(
+        self, request: ChatRequest, texts: Sequence[str], *, raw: bool = False
+    ) -> tuple[ContinuationLogprob, ...]:
+        """See `ContinuationEngine.continuations`; llama.cpp's server only."""
+        if await self._know_dialect() is not LLAMA_CPP:
+            raise UnsupportedFeature("This server cannot give the log-probability of a whole answer")
+        return await score_continuations(self._http, request, texts, raw=raw)
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """See `Engine.models`."""
