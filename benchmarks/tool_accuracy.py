@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from inhouse.agent.config import AgentConfig
-from inhouse.agent.evaluation.attempt import Attempt, Way, attempt
+from inhouse.agent.evaluation.attempt import Attempt, Way, attempts
 from inhouse.agent.evaluation.measure import figures
 from inhouse.agent.evaluation.tasks import load_tasks
 from inhouse.core.event_loop import run
@@ -54,7 +54,7 @@ async def compare(data: Path, models: list[str], limit: int | None, seed: int) -
                 tasks = load_tasks(suite, data / folder, categories, limit, seed)
                 tries: list[Attempt] = []
                 for task in tasks:
-                    tries += [await attempt(opened.engine, config, task, way) for way in WAYS]
+                    tries += await attempts(opened.engine, config, task, WAYS)
                 ratio = report(model, suite, tries, seed, time.perf_counter() - start)
                 ratios.setdefault(model, {})[suite] = ratio
                 low = low or ratio < BARS.get(model, 0.0)

@@ -23,9 +23,8 @@ from inhouse.agent.policy import AllowAll
 from inhouse.agent.records import CallRecord, CallStatus, Step, StepKind, Usage
 from inhouse.agent.requests import declared
 from inhouse.agent.tools.base import Tool, ToolContext, ToolResult
-from inhouse.agent.world import CallEnd, LiveWorld, Price
-from inhouse.core.errors import EngineError
-from inhouse.engines.base import ChatRequest, Engine, Message, TextEvent, ToolCallEvent, UsageEvent
+from inhouse.agent.world import Answer, CallEnd, LiveWorld, Price
+from inhouse.engines.base import ChatRequest, Engine, Message, TextEvent, ToolCallEvent
 
 Way = Literal["plain", "engine", "agent"]
 """plain: what the server itself recognises as a call; engine: also what our engines read strictly in its text."""
@@ -57,35 +56,47 @@ class Attempt:
         return not self.fault
 
 
+async def attempts(
+    engine: Engine, config: AgentConfig, task: Task, ways: Sequence[Way], trial: int = 0, price: Price | None = None
+) -> list[Attempt]:
+    """Tries the task once each way; trials differ in their seed. Plain and engine read one and the same answer."""
+    config = replace(config, seed=config.seed + trial)
+    answer: Answer | None = None
+    found: list[Attempt] = []
+    for way in ways:
+        start = time.perf_counter()
+        if way == "agent":
+            done = await _by_agent(engine, config, task, trial, price)
+            found.append(replace(done, start=start, end=time.perf_counter()))
+            continue
+        answer = answer or await LiveWorld(engine, config.model, price=price).ask(_request(config, task))
+        done = _plainly(answer, task, way, trial)
+        found.append(replace(done, start=start, end=start + answer.duration_s))
+    return found
+
+
 async def attempt(
     engine: Engine, config: AgentConfig, task: Task, way: Way, trial: int = 0, price: Price | None = None
 ) -> Attempt:
-    """Tries the task once; trials differ in their seed."""
-    config = replace(config, seed=config.seed + trial)
-    start = time.perf_counter()
-    try:
-        if way == "agent":
-            done = await _by_agent(engine, config, task, trial, price)
-        else:
-            done = await _plainly(engine, config, task, way, trial, price)
-    except EngineError as error:
-        fault = f"engine: {error.kind}"
-        return Attempt(task, way, trial, fault, (), str(error), Usage(), 1, start, time.perf_counter())
-    return replace(done, start=start, end=time.perf_counter())
+    """One of `attempts`."""
+    return (await attempts(engine, config, task, (way,), trial, price))[0]
 
 
-async def _plainly(
-    engine: Engine, config: AgentConfig, task: Task, way: Way, trial: int, price: Price | None
-) -> Attempt:
-    """One request, and its calls as they are."""
-    request = ChatRequest(
+def _request(config: AgentConfig, task: Task) -> ChatRequest:
+    return ChatRequest(
         config.model, (Message("system", config.system), *task.messages), max_tokens=config.max_tokens,
         temperature=config.temperature, seed=config.seed, tools=task.tools,
     )  # fmt: skip
+
+
+def _plainly(answer: Answer, task: Task, way: Way, trial: int) -> Attempt:
+    """The answer's calls as they are."""
+    if answer.error is not None:
+        return Attempt(task, way, trial, f"engine: {answer.error.kind}", (), str(answer.error), Usage(), 1, 0.0, 0.0)
     calls: list[Call] = []
     problems: list[str] = []
-    text, usage = "", Usage()
-    async for event in engine.chat(request):
+    text = ""
+    for event in answer.events:
         if isinstance(event, TextEvent):
             text += event.text
         elif isinstance(event, ToolCallEvent):
@@ -96,15 +107,8 @@ async def _plainly(
             if arguments is None:
                 problems.append("invalid arguments")
             calls.append((event.call.name, arguments or {}))
-        elif isinstance(event, UsageEvent):
-            prompt, completion, cached = (
-                event.prompt_tokens or 0,
-                event.completion_tokens or 0,
-                event.cached_tokens or 0,
-            )
-            usage = Usage(prompt, completion, cached, *(price(prompt, completion, cached) if price else (0, 0)))
     return Attempt(
-        task, way, trial, task.check(calls), tuple(calls), text, usage, 1, 0.0, 0.0, problems=tuple(problems)
+        task, way, trial, task.check(calls), tuple(calls), text, answer.usage, 1, 0.0, 0.0, problems=tuple(problems)
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from inhouse.agent.config import AgentConfig
-from inhouse.agent.evaluation.attempt import Attempt, Way, attempt
+from inhouse.agent.evaluation.attempt import Attempt, Way, attempts
 from inhouse.agent.evaluation.tasks import Task
 from inhouse.agent.world import Price
 from inhouse.bench.keeping import ending, origin_of
@@ -48,27 +48,27 @@ async def evaluate(
         RUN_KIND, kept, seed=config.seed, environment=environment, model=config.model, engine=engine.name,
         study_id=study_id,
     )  # fmt: skip
-    attempts: list[Attempt] = []
+    done: list[Attempt] = []
     total = len(tasks) * len(ways) * trials
     with ending(store, run):
         origin = origin_of(run)
         for task in tasks:
             for trial in range(trials):
-                for way in ways:
-                    attempts.append(await attempt(engine, config, task, way, trial, price))
-                    on_attempt(attempts[-1], len(attempts), total)
+                for one in await attempts(engine, config, task, ways, trial, price):
+                    done.append(one)
+                    on_attempt(one, len(done), total)
             if enough():
                 break
-        store.add_samples(run.id, [_sample(place, one, origin) for place, one in enumerate(attempts)])
-        store.set_metrics(run.id, figures(attempts, suite, config.seed))
+        store.add_samples(run.id, [_sample(place, one, origin) for place, one in enumerate(done)])
+        store.set_metrics(run.id, figures(done, suite, config.seed))
     return store.get_run(run.id)
 
 
-def figures(attempts: Sequence[Attempt], suite: str, seed: int) -> list[Metric]:
+def figures(tries: Sequence[Attempt], suite: str, seed: int) -> list[Metric]:
     """All figures of the tries, by way and category and over all (category "all")."""
     found: list[Metric] = []
-    for way in dict.fromkeys(one.way for one in attempts):
-        mine = [one for one in attempts if one.way == way]
+    for way in dict.fromkeys(one.way for one in tries):
+        mine = [one for one in tries if one.way == way]
         for category in ("all", *dict.fromkeys(one.task.category for one in mine)):
             part = [one for one in mine if category in ("all", one.task.category)]
             labels: dict[str, Scalar] = {"suite": suite, "way": way, "category": category}
