@@ -60,6 +60,11 @@ class Store:
         """Closes the database's connections. Idempotent."""
         self._database.close()
 
+    @property
+    def database(self) -> Database:
+        """The database itself, for parts that keep tables of their own."""
+        return self._database
+
     # --- runs -------------------------------------------------------------------------------------------
 
     def create_run(

@@ -4,7 +4,9 @@ from alembic import context
 
 from inhouse.store import agent_tables as agent_tables  # their tables join the others' metadata
 from inhouse.store import audit_tables as audit_tables
+from inhouse.store import eval_tables as eval_tables
 from inhouse.store import gateway_tables as gateway_tables
+from inhouse.store import web_tables as web_tables
 from inhouse.store.tables import metadata
 
 connection = context.config.attributes["connection"]
