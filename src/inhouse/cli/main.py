@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bodies": ("bodies", "Show, export and remove kept prompts and answers."),
     "docs": ("docs", "Search your documents: add folders, keep them in step, ask."),
     "runs": ("runs", "List, show, compare, export and remove kept runs."),
+    "plan": ("plan", "Say how many machines a demand takes, and what they cost."),
     "report": ("report", "Write the report of a study again, from the store."),
 }
 
