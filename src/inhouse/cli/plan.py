@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from inhouse.cli.plan_cost import cost
+
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
@@ -19,3 +21,6 @@ app = typer.Typer(
 @app.callback()
 def _group() -> None:
     pass
+
+
+app.command("cost")(cost)

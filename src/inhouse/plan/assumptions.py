@@ -124,9 +124,10 @@ def load_assumptions(path: Path | None = None) -> Assumptions:
     return Assumptions(_choice(str(path), {**shipped["compare"], **given}, amounts), amounts)
 
 
-def given(amount: Amount, value: float, source: str = GIVEN, date: str = "") -> Amount:
-    """The amount with one sure value in place of its range."""
-    return Amount(value, value, value, amount.unit, source, date)
+def given(key: str, amount: Amount, value: float) -> Amount:
+    """The amount with one sure value in place of its range; UsageError where it cannot be."""
+    _check("the command line", key, amount.unit, _number("the command line", key, value), value, amount)
+    return Amount(value, value, value, amount.unit, GIVEN)
 
 
 def _amounts(file: str, table: Mapping[str, Any], known: Mapping[str, Amount]) -> Iterator[tuple[str, Amount]]:

@@ -160,8 +160,8 @@ def figures(made: Comparison) -> Iterator[Metric]:
         yield _spread("per_million_tokens_won", bill.per_million_tokens, labels)
         yield _spread("per_request_won", bill.per_request, labels)
         yield _spread("per_user_month_won", bill.per_user_month, labels)
-        for line, won in bill.lines.items():
-            yield _figure("line_won", won, "won", {**labels, "line": line})
+        for line, amount in bill.lines.items():
+            yield _figure("line_won", amount, "won", {**labels, "line": line})
     for curve in made.curves:
         for place, users in enumerate(curve.users):
             labels = {**_labels(curve.option), "users": users}
