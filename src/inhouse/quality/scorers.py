@@ -87,6 +87,10 @@ OWN: dict[str, str] = {
     "rules": "inhouse.quality.rules:make",
     "embedding": "inhouse.quality.embedding_scorer:make",
     "judge": "inhouse.quality.judge:make",
+    "honesty": "inhouse.quality.abstention:honesty",
+    "refusal": "inhouse.quality.abstention:refusal",
+    "language": "inhouse.quality.language:language",
+    "json": "inhouse.quality.json_answers:make",
 }
 
 Make = Callable[[Mapping[str, Any], Support], Scorer]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from inhouse.quality.scorers import Need, Response, Score, Support, check_option
 from inhouse.quality.suite import Case
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,25 @@ def tight(text: str) -> str:
     return plain(text).replace(" ", "")
 
 
+def names(text: str, target: str) -> bool:
+    """Whether the text holds the target: Hangul wherever it stands and however it is spaced, a word in Latin letters
+    or a number only as a whole ("8" is not in "18", nor "NC" in "since").
+    """
+    wanted = plain(target)
+    if not wanted:
+        return False
+    if not wanted.isascii():
+        return tight(target) in tight(text)
+    folded = plain(_THOUSANDS.sub("", text))
+    wanted = plain(_THOUSANDS.sub("", target))
+    return re.search(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9])", folded) is not None
+
+
+def names_one(text: str, targets: Iterable[str]) -> bool:
+    """Whether the text holds one of the targets."""
+    return any(names(text, target) for target in targets)
+
+
 def exact(options: Mapping[str, Any], support: Support) -> TextScorer:
     """The answer is one of the targets. Options: `first_line` (only that counts), `strict` (to the letter)."""
     check_options("exact", options, {"first_line": bool, "strict": bool})
@@ -67,8 +87,7 @@ def contains(options: Mapping[str, Any], support: Support) -> TextScorer:
     check_options("contains", options, {"all": bool, "none": bool})
 
     def judge(case: Case, text: str) -> Score:
-        answer = tight(text)
-        found = [target for target in case.item.targets if tight(target) in answer]
+        found = [target for target in case.item.targets if names(text, target)]
         if options.get("none"):
             value = not found
         else:
