@@ -334,12 +334,12 @@ def instructions(lang: str) -> Iterator[Row]:
 def json_tasks(lang: str) -> Iterator[Row]:
     """Sentences to be turned into JSON of a schema, with the values that must come out."""
     for group, row in enumerate(lines("json_tasks")):
-        halves = row["texts"][:3] if lang == "ko" else row["texts"][3:]
-        for n, (text, values) in enumerate(halves):
+        for n, (text, values) in enumerate(row[lang]):
             yield {
                 "id": f"json-{group}-{n}",
                 "text": text,
                 "schema": row["schema"],
+                "schema_text": json.dumps(row["schema"], ensure_ascii=False),
                 "values": values,
                 "cluster": f"schema-{group}",
             }

@@ -10,7 +10,7 @@ import numpy as np
 from inhouse.bench.statistics import RESAMPLES, Estimate
 from inhouse.quality.statistics import Floats
 
-__all__ = ["agreement", "auroc", "cohen_kappa", "ece", "fleiss_kappa"]
+__all__ = ["agreement", "auroc", "bootstrapped", "cohen_kappa", "ece", "fleiss_kappa"]
 
 _NEEDED = 8  # items under which a bootstrap interval says nothing
 
@@ -18,7 +18,7 @@ _NEEDED = 8  # items under which a bootstrap interval says nothing
 def agreement(a: Sequence[Hashable], b: Sequence[Hashable], rng: np.random.Generator) -> Estimate:
     """The share of items on which two raters say the same."""
     same = np.array([float(one == other) for one, other in zip(a, b, strict=True)])
-    return _bootstrapped(lambda rows: float(same[rows].mean()), len(same), rng)
+    return bootstrapped(lambda rows: float(same[rows].mean()), len(same), rng)
 
 
 def cohen_kappa(a: Sequence[Hashable], b: Sequence[Hashable], rng: np.random.Generator) -> Estimate:
@@ -37,7 +37,7 @@ def cohen_kappa(a: Sequence[Hashable], b: Sequence[Hashable], rng: np.random.Gen
         observed = float(np.trace(table))
         return 1.0 if chance >= 1 else (observed - chance) / (1 - chance)
 
-    return _bootstrapped(kappa, len(left), rng)
+    return bootstrapped(kappa, len(left), rng)
 
 
 def fleiss_kappa(ratings: Sequence[Sequence[Hashable]], rng: np.random.Generator) -> Estimate:
@@ -56,7 +56,7 @@ def fleiss_kappa(ratings: Sequence[Sequence[Hashable]], rng: np.random.Generator
         chance = float((shares**2).sum())
         return 1.0 if chance >= 1 else (observed - chance) / (1 - chance)
 
-    return _bootstrapped(kappa, len(ratings), rng)
+    return bootstrapped(kappa, len(ratings), rng)
 
 
 def auroc(
@@ -83,7 +83,7 @@ def auroc(
         ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # ties share their mean rank
         return float((ranks[kind].sum() - up * (up + 1) / 2) / (up * (len(kind) - up)))
 
-    return _bootstrapped(area, len(values), rng, clusters)
+    return bootstrapped(area, len(values), rng, clusters)
 
 
 def ece(
@@ -107,11 +107,11 @@ def ece(
         parts = np.array_split(order, min(bins, len(order)))
         return float(sum(abs(float(sure[part].sum() - truth[part].sum())) for part in parts) / len(order))
 
-    found = _bootstrapped(error, len(sure), rng, clusters, centred=True)
+    found = bootstrapped(error, len(sure), rng, clusters, centred=True)
     return Estimate(found.value, None if found.low is None else max(0.0, found.low), found.high, found.n)
 
 
-def _bootstrapped(
+def bootstrapped(
     figure: Callable[[np.ndarray], float],
     n: int,
     rng: np.random.Generator,
