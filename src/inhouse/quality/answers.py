@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 
 from inhouse.core.errors import UsageError
 from inhouse.engines.base import TokenLogprob
@@ -110,6 +110,12 @@ class Answers:
         if row is None:
             raise UsageError(f"There is no answer {answer_id}", do="See `inhouse eval show`")
         return _answer(row, _by_answer(scored).get(answer_id, {}))
+
+    def forget_failed(self, run_id: str) -> int:
+        """Removes the run's answers that failed, so that they are asked again; how many there were."""
+        failed = (answers.c.run_id == run_id) & answers.c.error.is_not(None)
+        with self._database.write() as connection:
+            return connection.execute(delete(answers).where(failed)).rowcount
 
     def find(self, digests: Sequence[str]) -> dict[str, Answer]:
         """The newest good answer to each of the requests that was ever answered; without its scores."""
