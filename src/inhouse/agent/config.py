@@ -47,6 +47,7 @@ class AgentConfig:
     context: int = 4096
     max_tokens: int = 512
     temperature: float = 0.0
+    top_p: float | None = None
     seed: int = 0
     memory: Literal["summary", "truncate"] = "summary"
     limits: Limits = field(default_factory=Limits)

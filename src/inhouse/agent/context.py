@@ -63,7 +63,8 @@ def build_view(config: AgentConfig, steps: Sequence[Step], *, scale: float = 1.0
     system = config.system + _facts(facts)
     if summary is not None and summary.text and left_out:
         system += f"\n\nNotes on the conversation so far:\n{summary.text}"
-    messages = [Message("system", system)]
+    # Where nothing is to be said, the model's own template has its say. With tools it is what tells of them.
+    messages = [Message("system", system)] if system or config.tools else []
     recalled = (
         _recalled(turns[-1], left_out, (budget - fixed - sum(costs[shown:]))) if config.memory == "summary" else ""
     )

@@ -6,12 +6,12 @@ Every write names its driver's fence in its own transaction. Knows no model and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, update
 
 from inhouse.agent.journal import with_call
 from inhouse.agent.records import CallRecord, CallStatus, Conversation, Status, Step, StepKind, Usage
@@ -61,11 +61,18 @@ class Conversations:
             )
         return _conversation(found[0])
 
-    def listed(self, *, person: str | None = None, limit: int | None = None) -> list[Conversation]:
-        """The conversations, newest first."""
+    def listed(
+        self, *, person: str | None = None, containing: str = "", limit: int | None = None
+    ) -> list[Conversation]:
+        """The conversations, newest first; of these the ones with `containing` in their title or in what was said."""
         query = select(conversations).order_by(conversations.c.id.desc()).limit(limit)
         if person is not None:
             query = query.where(conversations.c.person == person)
+        if containing:
+            said = exists().where(
+                steps.c.conversation_id == conversations.c.id, steps.c.text.icontains(containing, autoescape=True)
+            )
+            query = query.where(conversations.c.title.icontains(containing, autoescape=True) | said)
         with self._database.read() as connection:
             return [_conversation(row) for row in connection.execute(query).mappings()]
 
@@ -79,6 +86,17 @@ class Conversations:
         with self._database.write() as connection:
             _refuse_if_driven(_row(connection, conversation_id))
             connection.execute(delete(conversations).where(conversations.c.id == conversation_id))
+
+    def rename(self, conversation_id: str, title: str) -> None:
+        """Gives a conversation another title."""
+        with self._database.write() as connection:
+            connection.execute(update(conversations).where(conversations.c.id == conversation_id).values(title=title))
+
+    def lengths(self, ids: Iterable[str]) -> dict[str, int]:
+        """How many steps each of the conversations has; those without one are left out."""
+        query = select(steps.c.conversation_id, func.count()).where(steps.c.conversation_id.in_(list(ids)))
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query.group_by(steps.c.conversation_id))}
 
     def branch(self, conversation_id: str, step: int, config: Mapping[str, Any] | None = None) -> Conversation:
         """A new conversation that begins with this one's steps before number `step`.
@@ -199,6 +217,12 @@ class StoreJournal:
             if not changed:
                 raise ConversationBusy(f"Conversation {self._id} was taken over", why="another driver goes on with it")
             write(connection)
+
+
+def title_of(text: str) -> str:
+    """A title from what is said first: its first line, cut."""
+    line = text.strip().splitlines()[0] if text.strip() else ""
+    return line if len(line) <= 60 else line[:59] + "…"
 
 
 def _row(connection: Connection, conversation_id: str, *, lock: bool = False) -> RowMapping:

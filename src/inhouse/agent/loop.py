@@ -307,6 +307,8 @@ def _kept(request: Any, answer: Answer) -> dict[str, Any]:
         "request": json.loads(json.dumps(asdict(request))),
         "events": [event_data(event, 0.0) for event in answer.events],
     }
+    if answer.about:
+        kept["about"] = dict(answer.about)
     if error is not None:
         kept |= {"error": error_data(error), "error_kind": error.kind, "retryable": isinstance(error, _RETRYABLE)}
     return kept

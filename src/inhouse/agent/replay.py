@@ -92,7 +92,7 @@ class RecordedWorld:
             raise ReplayDiverged(f"Step {step.number} asks the model something else", why=f"{', '.join(parts)} differ")
         events = tuple(read_event(data, data["at"]) for data in step.data["events"])
         error = read_error(step.data["error"]) if "error" in step.data else None
-        return Answer(events, step.at, step.duration_s, step.usage, error)
+        return Answer(events, step.at, step.duration_s, step.usage, error, step.data.get("about", {}))
 
     async def call(self, tool: Tool, call: CallRecord, context: ToolContext) -> CallEnd:
         """How the call ended when it was recorded."""

@@ -31,6 +31,7 @@ def ask_for_answer(
         messages,
         max_tokens=config.max_tokens,
         temperature=config.temperature,
+        top_p=config.top_p,
         seed=config.seed,
         tools=tuple(offered.values()),
     )

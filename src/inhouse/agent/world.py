@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -24,13 +24,17 @@ Price = Callable[[int, int, int], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back of a request, `error` included; events count their time from its start."""
+    """What came back of a request, `error` included; events count their time from its start.
+
+    `about` is what else is to be kept with it (JSON): a gateway's number of the request, an answer's sources.
+    """
 
     events: tuple[Event, ...]
     at: datetime
     duration_s: float
     usage: Usage
     error: EngineError | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

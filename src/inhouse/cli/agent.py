@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from inhouse.agent.config import AgentConfig, Limits
-from inhouse.agent.conversations import Conversations
+from inhouse.agent.conversations import Conversations, title_of
 from inhouse.agent.records import Conversation, Status
 from inhouse.agent.session import Session
 from inhouse.agent.tools.registry import tool_names
@@ -135,7 +135,7 @@ async def _run(
     async with _session(kept, engine, model, changes, prices, beside, quiet=as_json) as (session, config):
         names = (*_names(tools or DEFAULT_TOOLS), *session.extra_names)
         config = replace(config.with_(**changes), limits=limits, tools=names)
-        talk = kept or session.begin(config, _title(text or ""), person=_person())
+        talk = kept or session.begin(config, title_of(text or ""), person=_person())
         turn = await session.say(talk, text, force=force)
         steps = session.conversations.steps(talk.id)
     if as_json:
@@ -361,8 +361,3 @@ def price_of(path: Path | None, model: str) -> Price | None:
 
 def _person() -> str:
     return getpass.getuser()
-
-
-def _title(text: str) -> str:
-    line = text.strip().splitlines()[0] if text.strip() else ""
-    return line if len(line) <= 60 else line[:59] + "…"
