@@ -6,11 +6,14 @@ Knows nothing of what is asked or answered.
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from inhouse.core.errors import InvalidRequest, RequestTooLarge
+from inhouse.gateway.identity import Caller
 
 Scope = MutableMapping[str, Any]
 ASGIMessage = MutableMapping[str, Any]
@@ -23,7 +26,10 @@ _WATCH_AFTER_S = 0.02
 
 
 class Exchange:
-    """A request and the answer to it. `headers` are the request's, by lower-case name."""
+    """A request and the answer to it. `headers` are the request's, by lower-case name.
+
+    `caller` is who asks, where that is known without a key (a page whose reader has signed in).
+    """
 
     __slots__ = (
         "_body_late",
@@ -31,6 +37,7 @@ class Exchange:
         "_send",
         "_timer",
         "_watch",
+        "caller",
         "client_left",
         "headers",
         "request_id",
@@ -38,8 +45,11 @@ class Exchange:
         "started",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, caller: Caller | None = None
+    ) -> None:
         self.scope = scope
+        self.caller = caller
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.request_id = request_id
         self.started = False
@@ -160,6 +170,11 @@ class Exchange:
             pass
         self.client_left = True
         task.cancel()
+
+
+def new_request_id() -> str:
+    """An id that sorts by time: microseconds, then 48 random bits."""
+    return f"{time.time_ns() // 1000:013x}{os.urandom(6).hex()}"
 
 
 def _this_task() -> asyncio.Task[Any]:
