@@ -28,7 +28,7 @@ class Answer:
     """One case as it was asked and answered. `key` names the case within its run.
 
     `digest` is the same for the same request to the same model. A failed request has an `error` and no scores.
-    `cached_from` is the run whose answer was taken over.
+    `cached_from` is the run whose answer was taken over. `cluster` is the item's, for comparisons long after.
     """
 
     suite: str
@@ -47,6 +47,7 @@ class Answer:
     scores: Mapping[str, Score] = field(default_factory=dict)
     id: int | None = None
     run_id: str = ""
+    cluster: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -75,7 +76,7 @@ class Answers:
         with self._database.write() as connection:
             for one in new:
                 row = {name: getattr(one, name) for name in _FIELDS}
-                row |= {"run_id": run_id, "text": one.response.text, "response": _packed(one.response)}
+                row |= {"run_id": run_id, "text": one.response.text, "response": _packed(one)}
                 made = connection.execute(insert(answers).values(row)).inserted_primary_key
                 assert made is not None
                 rows = [_score_row(made[0], scorer, score) for scorer, score in one.scores.items()]
@@ -166,17 +167,20 @@ def _by_answer(rows: Iterable[RowMapping]) -> dict[int, dict[str, Score]]:
 
 def _answer(row: RowMapping, scored: Mapping[str, Score]) -> Answer:
     kept = {name: row[name] for name in _FIELDS}
-    return Answer(**kept, response=_unpacked(row), scores=scored, id=row["id"], run_id=row["run_id"])
+    cluster = row["response"].get("cluster") or row["item"]
+    return Answer(**kept, response=_unpacked(row), scores=scored, id=row["id"], run_id=row["run_id"], cluster=cluster)
 
 
-def _packed(response: Response) -> dict[str, Any]:
+def _packed(answer: Answer) -> dict[str, Any]:
     """All but the text; JSON has no infinity, so a choice without a log-probability is null."""
+    response = answer.response
     packed: dict[str, Any] = {
         "finish_reason": response.finish_reason,
         "tokens": [[one.token, one.logprob] for one in response.tokens],
         "letters": [one if math.isfinite(one) else None for one in response.letters],
         "continuations": [one if math.isfinite(one) else None for one in response.continuations],
         "continuation_tokens": list(response.continuation_tokens),
+        "cluster": answer.cluster if answer.cluster != answer.item else "",
     }
     return {name: value for name, value in packed.items() if value}
 
