@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from inhouse.cli.plan_capacity import capacity
 from inhouse.cli.plan_cost import cost
 
 app = typer.Typer(
@@ -23,4 +24,5 @@ def _group() -> None:
     pass
 
 
+app.command("capacity")(capacity)
 app.command("cost")(cost)

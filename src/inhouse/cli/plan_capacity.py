@@ -1,0 +1,137 @@
+"""`inhouse plan capacity`: what a machine does under load, and how many of them a demand takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inhouse.bench.plan import parse_objectives
+from inhouse.bench.traces import read_trace
+from inhouse.cli.output import console, note, print_json, print_table, waiting
+from inhouse.cli.run_view import short_id
+from inhouse.core.errors import UsageError
+from inhouse.core.records import RunStatus
+from inhouse.core.settings import get_settings
+from inhouse.core.units import format_seconds
+from inhouse.plan.assumptions import load_assumptions
+from inhouse.plan.capacity import OBJECTIVES, SHARE, CapacityPlan, Outcome, plan_capacity
+from inhouse.plan.demand import Demand, demand_in, demand_of
+from inhouse.plan.fitting import service_of
+from inhouse.store.repository import Store
+
+
+def capacity(
+    run: Annotated[
+        list[str] | None, typer.Option(metavar="RUN", help="A benchmark to fit. Repeatable. Default: the newest.")
+    ] = None,
+    users: Annotated[float | None, typer.Option(help="People who use it.", min=1)] = None,
+    requests: Annotated[float | None, typer.Option(help="Requests of each in a working day.", min=0.01)] = None,
+    prompt_tokens: Annotated[float | None, typer.Option(help="Mean length of a prompt.", min=1)] = None,
+    output_tokens: Annotated[float | None, typer.Option(help="Mean length of an answer.", min=1)] = None,
+    trace: Annotated[Path | None, typer.Option(help="A recorded trace in place of all four.")] = None,
+    burst: Annotated[float, typer.Option(help="1: people ask independently; more: in bursts.", min=0.1)] = 1.0,
+    objective: Annotated[
+        list[str] | None, typer.Option(help="ttft=2s, tpot=100ms, e2e=10s. Repeatable. Default: the first two.")
+    ] = None,
+    share: Annotated[float, typer.Option(help="Share of the requests that keep them, in percent.")] = SHARE * 100,
+    assumptions: Annotated[Path | None, typer.Option(help="Your file. Default: the one that comes along.")] = None,
+    seed: Annotated[int, typer.Option(help="Fixes the simulations.", min=0)] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say what load a machine keeps up with, and how many machines the demand takes.
+
+    \b
+    inhouse bench run --streams 1,2,4,8 --prompt-tokens 64,512
+    inhouse plan capacity --users 300
+    inhouse plan capacity --run 3f2a --objective ttft=1s --objective tpot=80ms --share 99
+    inhouse plan capacity --trace AzureLLMInferenceTrace_conv.csv
+    """
+    if trace is not None:
+        if any(given is not None for given in (users, requests, prompt_tokens, output_tokens)):
+            raise UsageError("A trace has its own demand", do="Give --trace alone, or leave it out")
+        demand = demand_in(read_trace(trace), trace.name)
+    else:
+        demand = demand_of(
+            load_assumptions(assumptions), users=users, requests_per_user_day=requests, prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens, burst=burst,
+        )  # fmt: skip
+    with Store(get_settings().database_url) as store:
+        ids = run or [_newest(store)]
+        model = service_of(store, ids)
+    with waiting("simulating"):
+        plan = plan_capacity(
+            model, demand, objectives=parse_objectives(objective or []) or OBJECTIVES, share=share / 100, seed=seed
+        )
+    if json:
+        print_json({"runs": ids, "plan": plan.to_dict()})
+        return
+    _print(plan, demand, f"run {', '.join(map(short_id, ids))}: ")
+
+
+def _newest(store: Store) -> str:
+    found = store.list_runs(kind="bench", status=RunStatus.DONE, limit=1)
+    if not found:
+        raise UsageError(
+            "Nothing was measured yet that capacity could be planned from",
+            do="Measure first: inhouse bench run --streams 1,2,4,8 --prompt-tokens 64,512",
+        )
+    return found[0].id
+
+
+def _print(plan: CapacityPlan, demand: Demand, origin: str) -> None:
+    model = plan.model
+    print_table(
+        ["requests at once", "a step", "tokens/s of each", "tokens/s of all"],
+        [
+            [count, format_seconds(step), f"{1 / step:.3g}", f"{count / step:.3g}"]
+            for count, step in ((n, model.step_s(n)) for n, _ in model.decode_s)
+        ],
+        title="Decoding on one machine, with short contexts",
+    )
+    print_table(
+        ["load", "requests/h", "TTFT p50", "p95", "E2E p50", "p95", "within objectives"],
+        [
+            [
+                f"{level.queue.utilisation:.0%}", f"{level.queue.requests_s * 3600:,.4g}",
+                *_times(level.simulated), f"{level.simulated.attained:.1%}",
+            ]
+            for level in plan.levels
+        ],
+        title=f"One machine under load, simulated ({plan.prompt_tokens:,.0f} + {plan.output_tokens:,.0f} tokens)",
+    )  # fmt: skip
+    for line in _lines(plan, demand):
+        console().print(line)
+    off = "" if model.off is None else f", within {model.off:.1%} of each stage's time"
+    note(f"{origin}{model.method}{off}; demand: {demand.source}")
+
+
+def _times(outcome: Outcome) -> list[str]:
+    found = [figures.get(stat) for figures in (outcome.ttft_s, outcome.e2e_s) for stat in ("p50", "p95")]
+    return ["–" if value is None else format_seconds(value) for value in found]
+
+
+def _lines(plan: CapacityPlan, demand: Demand) -> Iterator[str]:
+    need = plan.need
+    yield (
+        f"One machine completes {plan.most_requests_s * 3600:,.4g} requests an hour at most; "
+        f"{plan.knee_requests} at once bring nine tenths of what any number brings."
+    )
+    goal = f"{plan.objectives} for {plan.share * 100:g} % of the requests"
+    if need.machines is None or need.level is None:
+        yield f"No number of these machines keeps {goal}: one request alone breaks it."
+        return
+    yield f"It keeps {goal} up to {plan.kept_requests_s * 3600:,.4g} requests an hour."
+    people = f"{demand.users:,.0f} users, " if demand.users else ""
+    yield (
+        f"The busiest hour ({people}{plan.demand_requests_hour:,.4g} requests) takes {need.machines} "
+        f"machine{'s' if need.machines != 1 else ''}, which would carry {plan.headroom or 0:.2g} times as many."
+    )
+    if need.one_away is not None:
+        spare = "not even two more keep them" if need.with_spare is None else f"{need.with_spare} machines keep them"
+        yield (
+            f"If one of them fails in that hour, {need.one_away.attained:.1%} of the requests are within the "
+            f"objectives; {spare} even then."
+        )
