@@ -1,6 +1,7 @@
 """What a report is about, gathered from the store: a study, its runs with their figures, its findings in order.
 
-Knows no language and no layout. Nothing is computed here that a run did not measure or a finding say.
+Knows no language and no layout. Nothing is computed here that a run did not measure or a finding say; a finding
+whose run is gone says nothing any more.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from inhouse.core.errors import RunNotFound, UsageError
-from inhouse.core.records import Finding, Metric, Run, RunStatus, Series, Severity, Side
-from inhouse.store.repository import Store
+from inhouse.core.records import Finding, Metric, Run, RunStatus, Series, Severity
+from inhouse.report.decision import Decision, decide
+from inhouse.store.repository import SampleCount, Store
 
 _WEIGHT = {
     severity: weight
@@ -23,20 +25,33 @@ _WEIGHT = {
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run with what it measured."""
+    """One run with what it measured; `counts` say how its requests ended, stage by stage."""
 
     run: Run
     metrics: tuple[Metric, ...] = ()
     series: tuple[Series, ...] = ()
+    counts: tuple[SampleCount, ...] = ()
+
+    @property
+    def outcomes(self) -> dict[str | None, int]:
+        """How many of its requests ended in each way: None for an answer, else the error's kind."""
+        ends: dict[str | None, int] = {}
+        for one in self.counts:
+            ends[one.error_kind] = ends.get(one.error_kind, 0) + one.count
+        return ends
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A study as a reader meets it: runs oldest first, findings worst first."""
+    """A study as a reader meets it: runs oldest first, findings worst first.
+
+    `withdrawn` are the ids of findings that a removed run took with it.
+    """
 
     study: Run
     runs: tuple[RunRecord, ...]
     findings: tuple[Finding, ...]
+    withdrawn: tuple[str, ...] = ()
 
     @property
     def measured(self) -> tuple[Finding, ...]:
@@ -54,19 +69,15 @@ class Document:
         return tuple(record.run for record in self.runs if record.run.status is not RunStatus.DONE)
 
     @property
-    def verdict(self) -> Severity | None:
-        """What weighs most among the findings that stand on evidence; None where nothing was measured."""
-        return self.measured[0].severity if self.measured else None
-
-    @property
-    def reasons(self) -> tuple[Finding, ...]:
-        """The three findings that weigh most."""
-        return self.measured[:3]
+    def decision(self) -> Decision:
+        """What follows from the findings."""
+        return decide(self.findings)
 
     @property
     def best(self) -> Finding | None:
         """What speaks most for running in-house, unless the reasons say it already."""
-        rest = self.measured[3:]
+        told = self.decision.reasons
+        rest = (finding for finding in self.measured if not any(finding is one for one in told))
         return next((finding for finding in rest if finding.severity is Severity.GOOD), None)
 
     @property
@@ -91,10 +102,6 @@ class Document:
                 ("runs", "export", self.study.id[:10]),
             )
         )
-
-    def on(self, side: Side) -> tuple[Finding, ...]:
-        """The findings with evidence for one kind of reader."""
-        return tuple(finding for finding in self.measured if finding.side is side)
 
 
 def newest_study(store: Store) -> Run:
@@ -122,18 +129,19 @@ def gather(store: Store, study_id: str) -> Document:
             f"The run {study.id[:10]} is no study but of kind {study.kind!r}",
             do="List the studies with `inhouse runs list --kind study`",
         )
-    findings = tuple(sorted(store.findings(study.id), key=lambda finding: _WEIGHT[finding.severity]))
+    kept = sorted(store.findings(study.id), key=lambda finding: _WEIGHT[finding.severity])
     runs = {run.id: run for run in (study, *store.list_runs(study_id=study.id))}
-    for run in _runs_elsewhere(store, findings, known=runs.keys()):
-        runs[run.id] = run
+    runs |= {run.id: run for run in _runs_elsewhere(store, kept, known=runs.keys())}
+    findings = tuple(finding for finding in kept if all(item.run_id in runs for item in finding.evidence))
+    withdrawn = tuple(finding.message for finding in kept if not any(finding is one for one in findings))
     records = [_record(store, run) for run in sorted(runs.values(), key=lambda run: (run.created_at, run.id))]
     # The study itself is shown as a run only where it carries figures of its own (a prediction, say).
-    kept = tuple(record for record in records if record.run.id != study.id or record.metrics)
-    return Document(study=study, runs=kept, findings=findings)
+    shown = tuple(record for record in records if record.run.id != study.id or record.metrics)
+    return Document(study=study, runs=shown, findings=findings, withdrawn=withdrawn)
 
 
 def _record(store: Store, run: Run) -> RunRecord:
-    return RunRecord(run, tuple(store.metrics(run.id)), tuple(store.series(run.id)))
+    return RunRecord(run, tuple(store.metrics(run.id)), tuple(store.series(run.id)), tuple(store.sample_counts(run.id)))
 
 
 def _runs_elsewhere(store: Store, findings: Sequence[Finding], known: Collection[str]) -> list[Run]:
@@ -143,5 +151,5 @@ def _runs_elsewhere(store: Store, findings: Sequence[Finding], known: Collection
         try:
             found.append(store.get_run(run_id))
         except RunNotFound:
-            continue  # removed since; the finding still carries the figure itself
+            continue  # removed since
     return found

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-from inhouse.core.records import Metric, Scalar
+from inhouse.core.records import Evidence, Metric, Scalar
 from inhouse.report.language import number, word
 
 # The suffix that names a unit; the longest first, since `bytes_s` also ends in `s`.
@@ -122,6 +122,11 @@ def name_of(metric: Metric, lang: str, *, with_stat: bool = True) -> str:
         if (value := metric.labels.get(label)) is not None:
             name += f" {word(lang, f'{label}.{value}', str(value))}"
     return name
+
+
+def identity(item: Evidence) -> object:
+    """What tells one figure from another: its run, name and labels."""
+    return item.run_id, item.metric.name, tuple(sorted((k, str(v)) for k, v in item.metric.labels.items()))
 
 
 def method_of(metric: Metric, lang: str) -> str:

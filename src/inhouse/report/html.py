@@ -6,7 +6,7 @@ Lays out what document.py gathered; the template engine escapes every text that 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,22 +17,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from inhouse import __version__
-from inhouse.core.records import Finding, Scalar, Side
+from inhouse.core.records import Evidence, Finding, Metric, Scalar, Side
 from inhouse.report.charts import Chart, charts_of, over_time
 from inhouse.report.document import Document, gather
-from inhouse.report.figures import circumstances, in_words, method_of, name_of, quantity
+from inhouse.report.figures import circumstances, identity, in_words, method_of, name_of, quantity
 from inhouse.report.files import write_whole
 from inhouse.report.language import moment, word
 from inhouse.report.message import Rendered, fill, render
 from inhouse.report.tables import Table, heading, key_figures, pivot, tables
+from inhouse.report.themes import THEMES, Theme, theme_of
 from inhouse.store.repository import Store
 
 _OVER_TIME = ("cpu_percent", "rss_bytes", "gpu_percent")
-_CHARTS: Mapping[Side, tuple[str, ...]] = {
-    Side.TECHNICAL: ("latency_by_prompt", "memory_by_context"),
-    Side.OPERATIONAL: ("ttft_by_streams", "throughput_by_streams", *_OVER_TIME, "cold_start_parts"),
-    Side.BUSINESS: (),
-}
 # Stand for the tags around a filled-in figure until the text around them is escaped.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 
@@ -50,15 +46,15 @@ def render_html(document: Document, lang: str) -> str:
     """The page as text."""
     made = tables(document)
     charts = charts_of(made, lang) | _charts_over_time(document, made, lang)
-    sections = [_section(document, side, made, charts) for side in _CHARTS]
     return (
-        _engine(lang)
+        _engine(lang, document)
         .get_template("report.html.jinja")
         .render(
             lang=lang,
             version=__version__,
             document=document,
-            sections=sections,
+            decision=document.decision,
+            sides={side: [_chapter(document, side, theme, made, charts) for theme in THEMES[side]] for side in THEMES},
             key_figures=key_figures(made),
             pivots={record.run.id: pivot(record) for record in document.runs},
         )
@@ -66,19 +62,22 @@ def render_html(document: Document, lang: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """What one kind of reader wants to know: charts, findings worst first, and the charts' figures."""
+class Chapter:
+    """What there is on one theme: charts, findings worst first, and the charts' figures."""
 
-    side: Side
+    theme: str
     charts: tuple[Chart, ...]
     findings: tuple[Finding, ...]
     tables: tuple[Table, ...]
 
 
-def _section(document: Document, side: Side, made: Mapping[str, Table], charts: Mapping[str, Chart]) -> Section:
-    drawn = tuple(charts[name] for name in _CHARTS[side] if name in charts)
+def _chapter(
+    document: Document, side: Side, theme: Theme, made: Mapping[str, Table], charts: Mapping[str, Chart]
+) -> Chapter:
+    drawn = tuple(charts[name] for name in theme.charts if name in charts)
     names = dict.fromkeys(chart.table for chart in drawn if chart.table)
-    return Section(side, drawn, document.on(side), tuple(made[name] for name in names))
+    told = tuple(f for f in document.measured if f.side is side and theme_of(f) == theme.name)
+    return Chapter(theme.name, drawn, told, tuple(made[name] for name in names))
 
 
 def _charts_over_time(document: Document, made: Mapping[str, Table], lang: str) -> dict[str, Chart]:
@@ -95,8 +94,8 @@ def _charts_over_time(document: Document, made: Mapping[str, Table], lang: str) 
     return charts
 
 
-def _engine(lang: str) -> Environment:
-    """The template engine with the words of that language at hand."""
+def _engine(lang: str, document: Document) -> Environment:
+    """The template engine with the words of that language, and the places on the page, at hand."""
     engine = Environment(
         loader=PackageLoader("inhouse.report"),
         autoescape=True,
@@ -119,6 +118,8 @@ def _engine(lang: str) -> Environment:
 
     engine.globals.update(
         t=t,
+        place=_places(document),
+        anchor={id(finding): f"finding-{number}" for number, finding in enumerate(document.findings, 1)},
         say=say,
         when=when,
         duration=duration,
@@ -130,8 +131,20 @@ def _engine(lang: str) -> Environment:
         column=lambda table, index: heading(table, index, lang),
         method_of=lambda metric: method_of(metric, lang),
     )
-    engine.filters.update(prose=_prose, short=lambda run_id: run_id[:10], json=_json)
+    engine.filters.update(prose=_prose, short=lambda run_id: run_id[:10], json=_json, ident=id)
     return engine
+
+
+def _places(document: Document) -> Callable[[str, Metric], str]:
+    """Where on the page a figure of a run stands: its own cell for what a finding stands on, else its run."""
+    wanted = {identity(item) for finding in document.findings for item in finding.evidence}
+    cells = {
+        key: f"fig-{record.run.id}-{number}"
+        for record in document.runs
+        for number, metric in enumerate(record.metrics)
+        if (key := identity(Evidence(record.run.id, metric))) in wanted
+    }
+    return lambda run_id, metric: cells.get(identity(Evidence(run_id, metric)), f"run-{run_id}")
 
 
 def _prose(text: str) -> Markup:

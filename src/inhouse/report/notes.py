@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
-from inhouse.core.records import Evidence, Finding
+from inhouse.core.records import Finding
 from inhouse.report.document import Document, gather
-from inhouse.report.figures import circumstances, in_words, method_of, name_of, quantity
+from inhouse.report.figures import circumstances, identity, in_words, method_of, name_of, quantity
 from inhouse.report.files import write_whole
 from inhouse.report.language import moment, word
 from inhouse.report.message import fill, render
@@ -109,7 +109,7 @@ def note(
         severity = t(f"severity.{finding.severity}")
         lines += ["", f"### {_escape(rendered.title)} ({severity})", "", _escape(rendered.text)]
     measured = [_table(made[name], lang) for name in topic.tables if name in made]
-    evidence = list(dict.fromkeys(_key(item) for finding in findings for item in finding.evidence))
+    evidence = list(dict.fromkeys(identity(item) for finding in findings for item in finding.evidence))
     if measured or evidence:
         lines += ["", f"## {t('note.measured')}"]
         for block in measured:
@@ -168,7 +168,7 @@ def _evidence(findings: Iterable[Finding], lang: str) -> list[str]:
     rows: dict[object, list[str]] = {}
     for item in (item for finding in findings for item in finding.evidence):
         q = quantity(item.metric, lang)
-        rows[_key(item)] = [
+        rows[identity(item)] = [
             name_of(item.metric, lang),
             circumstances(item.metric, lang),
             q.text,
@@ -178,11 +178,6 @@ def _evidence(findings: Iterable[Finding], lang: str) -> list[str]:
             item.run_id[:10],
         ]
     return _grid(head, rows.values())
-
-
-def _key(item: Evidence) -> object:
-    """What tells one figure from another: run, name and labels."""
-    return item.run_id, item.metric.name, tuple(sorted((k, str(v)) for k, v in item.metric.labels.items()))
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

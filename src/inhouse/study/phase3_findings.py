@@ -101,4 +101,4 @@ def _injection(data: RunData) -> _Found:
         "held_percent": held.value * 100,
     }
     severity = Severity.SERIOUS if open_.value > 0 else Severity.INFO
-    yield Finding(3, Side.TECHNICAL, severity, "phase3.injection", figures, data.evidence(open_, held))
+    yield Finding(3, Side.OPERATIONAL, severity, "phase3.injection", figures, data.evidence(open_, held))
