@@ -1,0 +1,1 @@
+"""What one suite's mean score cannot say: spreads, bias, consistency, detection, context, language, sampling."""
