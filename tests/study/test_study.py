@@ -14,6 +14,7 @@ import pytest
 from inhouse.core.records import RunStatus
 from inhouse.store.repository import Store
 from inhouse.study.base import StudyConfig, outcomes
+from inhouse.study.effort import CLOSING
 from inhouse.study.phase1 import PHASE1
 from inhouse.study.phase4 import PHASE4
 from inhouse.study.phase5 import PHASE5
@@ -72,7 +73,7 @@ def test_a_study_stopped_half_way_is_resumed_and_reported_with_evidence(env, tmp
 
     with Store(database) as store:
         after = outcomes(store, stopped.id)
-        assert set(after) == {part.name for part in PHASE1}
+        assert set(after) == {part.name for part in (*PHASE1, *CLOSING)}
         assert {name: after[name].run for name in before} == before, "what was measured is not measured again"
         assert after["gpu"].status == "skipped" or store.get_run(stopped.id).environment.gpus
         assert after["ollama"].status == "skipped"

@@ -12,6 +12,8 @@ from inhouse.core.records import Finding, Run, RunStatus
 from inhouse.core.settings import Settings
 from inhouse.store.repository import Store
 from inhouse.study.base import Context, Outcome, Part, Progress, StudyConfig, outcomes
+from inhouse.study.effort import CLOSING, WHOLE, Watch
+from inhouse.study.effort_findings import effort_findings
 from inhouse.study.phase1 import PHASE1
 from inhouse.study.phase1_findings import phase1_findings
 from inhouse.study.phase3 import PHASE3
@@ -43,13 +45,15 @@ PHASES: Mapping[int, Phase] = {
 
 
 def parts_of(config: StudyConfig) -> tuple[Part, ...]:
-    """The parts of the study in the order they run; the model is pulled whatever the phases."""
+    """The parts of the study in the order they run; the model is pulled, and all summed up, whatever the phases."""
     pull = () if 1 in config.phases else tuple(part for part in PHASE1 if part.name == "pull")
-    return pull + tuple(part for number in sorted(config.phases) for part in PHASES[number].parts)
+    return (*pull, *(part for number in sorted(config.phases) for part in PHASES[number].parts), *CLOSING)
 
 
 def seconds_of(part: Part, config: StudyConfig) -> float:
     """The time that a part may take: its share of its phase's share of the budget."""
+    if part.share == 0:
+        return 0.0
     whole = sum(PHASES[number].weight for number in config.phases)
     return config.budget_s * part.share * PHASES[part.phase].weight / whole
 
@@ -88,14 +92,17 @@ async def run_study(
     else:
         study = store.claim_run(resume.id)
     try:
-        for part in parts_of(config):
-            done = outcomes(store, study.id).get(part.name)
-            if done is not None and done.status == "done":
-                on_outcome(part, done)
-                continue
-            outcome = await _run_part(part, settings, store, study, config, environment, on_progress)
-            _keep(store, study.id, part, outcome)
-            on_outcome(part, outcome)
+        with Watch() as watch:
+            for part in parts_of(config):
+                done = outcomes(store, study.id).get(part.name)
+                if done is not None and done.status == "done" and part not in CLOSING:
+                    on_outcome(part, done)
+                    continue
+                _count_attempt(store, study.id, part)
+                outcome = await _run_part(part, settings, store, study, config, environment, on_progress)
+                _keep(store, study.id, part, outcome)
+                watch.keep(store, study.id)
+                on_outcome(part, outcome)
     except (asyncio.CancelledError, KeyboardInterrupt):
         derive_findings(store, study.id, config)
         store.finish_run(study.id, RunStatus.INTERRUPTED)
@@ -114,6 +121,7 @@ def derive_findings(store: Store, study_id: str, config: StudyConfig) -> None:
     """Derives the findings of every phase again from the kept runs."""
     for number in config.phases:
         store.set_findings(study_id, number, PHASES[number].findings(store, study_id))
+    store.set_findings(study_id, WHOLE, effort_findings(store, study_id))
 
 
 async def _run_part(
@@ -162,6 +170,14 @@ def _keep(store: Store, study_id: str, part: Part, outcome: Outcome) -> None:
     progress = dict(store.progress(study_id))
     progress["parts"] = {**progress.get("parts", {}), part.name: asdict(replace(outcome, phase=part.phase))}
     store.set_progress(study_id, progress)
+
+
+def _count_attempt(store: Store, study_id: str, part: Part) -> None:
+    if part not in CLOSING:
+        progress = store.progress(study_id)
+        attempts = progress.get("attempts", {})
+        attempts = {**attempts, part.name: attempts.get(part.name, 0) + 1}
+        store.set_progress(study_id, {**progress, "attempts": attempts})
 
 
 def undone(parts: Sequence[Part], done: dict[str, Outcome]) -> list[Part]:
