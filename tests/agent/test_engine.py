@@ -10,8 +10,8 @@ from inhouse.agent.engine import AgentEngine
 from inhouse.core.errors import EngineFailed, EngineRefused, EngineUnavailable, UnsupportedFeature, UsageError
 from inhouse.core.settings import Settings
 from inhouse.engines.base import ChatRequest, DoneEvent, Message, TextEvent, UsageEvent
-from inhouse.gateway.offers import open_offers
-from inhouse.gateway.settings import AgentSettings, GatewaySettings, ModelSettings, ReplicaSettings
+from inhouse.gateway.offers import served_agents
+from inhouse.gateway.settings import AgentSettings, GatewaySettings
 
 HELLO = (Message("user", "I am Kim."), Message("assistant", "Hello Kim."), Message("user", "1 + 2?"))
 
@@ -59,15 +59,10 @@ async def test_what_an_agent_cannot_take_is_refused():
         await ask(ScriptedModel(), Message("assistant", "hi"))
 
 
-async def test_the_gateway_offers_agents_beside_its_models():
-    served = ModelSettings(name="m", replicas=[ReplicaSettings(engine="openai", url="http://127.0.0.1:9/v1")])
-    offers = await open_offers(
-        Settings(), GatewaySettings(models=[served], agents=[AgentSettings(name="clerk", tools=["clock"])])
-    )
-    assert set(offers) == {"m", "agent/clerk"}
-    for offer in offers.values():
-        for replica in offer.replicas:
-            await replica.engine.close()
+def test_the_gateway_s_agents_think_with_its_models():
+    agents = served_agents(Settings(), GatewaySettings(agents=[AgentSettings(name="clerk", tools=["clock"])]), ["m"])
+    assert agents["agent/clerk"].config.model == "m"
+    assert set(agents["agent/clerk"].tools) == {"clock", "read_more"}
 
     with pytest.raises(UsageError, match="no model of this gateway"):
-        await open_offers(Settings(), GatewaySettings(models=[served], agents=[AgentSettings(name="a", model="x")]))
+        served_agents(Settings(), GatewaySettings(agents=[AgentSettings(name="a", model="x")]), ["m"])

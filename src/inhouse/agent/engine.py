@@ -1,13 +1,13 @@
 """An agent as an engine, so that whatever serves models can serve it: asked with messages, it answers in the end.
 
-It keeps no conversation of its own (the caller sends it whole each time), and makes no call that has an effect:
-nobody is there to approve one. Knows no gateway.
+What was said before is what the caller sends, or what a journal holds. It makes no call that has an effect: nobody
+is there to approve one. Knows no gateway.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from inhouse.agent.budget import total_usage
 from inhouse.agent.config import AgentConfig
 from inhouse.agent.context import pinned_text
-from inhouse.agent.journal import MemoryJournal
+from inhouse.agent.journal import Journal, MemoryJournal
 from inhouse.agent.loop import Agent
 from inhouse.agent.records import Decision, Runner, Status, Step, StepKind
 from inhouse.agent.requests import declared
@@ -51,7 +51,10 @@ class _NoEffects:
 
 
 class AgentEngine:
-    """The agent `config` with its tools on an engine. See `Engine`; closing it leaves that engine open."""
+    """The agent `config` with its tools on an engine. See `Engine`; closing it leaves that engine open.
+
+    With a `journal` it goes on with that: of a request only the last message counts.
+    """
 
     name = "agent"
 
@@ -61,12 +64,14 @@ class AgentEngine:
         config: AgentConfig,
         tools: Mapping[str, Tool],
         *,
+        journal: Journal | None = None,
         run: Runner | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
         self._config = config
         self._tools = tools
+        self._journal = journal
         self._run = run
         self._clock = clock
 
@@ -75,23 +80,18 @@ class AgentEngine:
         """It answers in text only."""
         return Capabilities(streaming=False, token_count=self._engine.capabilities.token_count)
 
-    async def chat(self, request: ChatRequest) -> AsyncIterator[Event]:
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See `Engine.chat`: the whole answer at the turn's end, with the tokens of all its requests."""
         if request.tools or request.json_schema is not None:
             raise UnsupportedFeature("An agent takes no tools and no schema", why="it brings its own")
-        if not request.messages or request.messages[-1].role != "user":
-            raise EngineRefused("An agent answers a user's message", why="the last message is none")
-        system = "\n\n".join([self._config.system, *(m.content for m in request.messages if m.role == "system")])
-        config = replace(
-            self._config,
-            system=system,
-            max_tokens=request.max_tokens or self._config.max_tokens,
-            temperature=self._config.temperature if request.temperature is None else request.temperature,
-            seed=self._config.seed if request.seed is None else request.seed,
-        )
+        question = question_of(request)
+        config = self._config if self._journal is not None else agent_for(self._config, request)
         world = LiveWorld(self._engine, config.model, run=self._run, clock=self._clock)
         agent = Agent(config, self._tools, world, policy=_NoEffects())
-        turn = await agent.run(await self._before(config, world, request), request.messages[-1].content)
+        journal = self._journal or await self._before(config, world, request)
+        if journal.steps and any(not call.status.ended for call in journal.steps[-1].calls):
+            await agent.run(journal)  # the turn before this was cut off
+        turn = await agent.run(journal, question)
         usage = total_usage(turn.steps)
         text = turn.text
         if turn.status is not Status.IDLE:
@@ -146,3 +146,21 @@ class AgentEngine:
             tokens = await world.count(message.content)
             steps.append(Step(len(steps), kind, message.content, self._clock(), tokens=tokens, data=data))
         return MemoryJournal("served", steps)
+
+
+def question_of(request: ChatRequest) -> str:
+    """What is asked: the last message. EngineRefused where that is no user's."""
+    if not request.messages or request.messages[-1].role != "user":
+        raise EngineRefused("An agent answers a user's message", why="the last message is none")
+    return request.messages[-1].content
+
+
+def agent_for(config: AgentConfig, request: ChatRequest) -> AgentConfig:
+    """The agent as a request wants it: the system messages after its own, and the request's sampling."""
+    return replace(
+        config,
+        system="\n\n".join([config.system, *(m.content for m in request.messages if m.role == "system")]),
+        max_tokens=request.max_tokens or config.max_tokens,
+        temperature=config.temperature if request.temperature is None else request.temperature,
+        seed=config.seed if request.seed is None else request.seed,
+    )

@@ -29,10 +29,17 @@ Events = AsyncGenerator[Event, None]
 async def events(gateway: Gateway, exchange: Exchange, account: Account, request: ChatRequest) -> Events:
     """The answer's events as the caller may see them; ends with a DoneEvent or an error."""
     verdict = None
+    route = Route(request.model, conversation=_conversation(gateway, exchange, request))
     if gateway.guard is not None:
         verdict = await guarded(gateway, account, request.messages)
+        if verdict.restore and route.conversation:
+            raise InvalidRequest(
+                "A conversation that is kept here takes no message with personal data to be masked",
+                why="each message is masked by itself, and one placeholder would stand for several values",
+                do="Leave X-Conversation-Id out and send the messages so far with each request",
+            )
         request = replace(request, messages=verdict.messages)
-    events = _from_cache_or_upstream(gateway, exchange, account, request)
+    events = _from_cache_or_upstream(gateway, exchange, account, route, request)
     if verdict is not None:
         events = _filtered(gateway, account, verdict, request, events)
     done = False
@@ -105,11 +112,11 @@ async def _filtered(
 
 
 async def _from_cache_or_upstream(
-    gateway: Gateway, exchange: Exchange, account: Account, request: ChatRequest
+    gateway: Gateway, exchange: Exchange, account: Account, route: Route, request: ChatRequest
 ) -> Events:
     caller = account.known_caller
-    account.route = Route(request.model)
-    cache = gateway.cache
+    account.route = route
+    cache = None if route.conversation else gateway.cache
     key = None
     if cache is not None:
         control = exchange.headers.get(b"cache-control", b"").decode("latin-1")
@@ -120,7 +127,7 @@ async def _from_cache_or_upstream(
             for event in hit.answer.events(time.perf_counter()):
                 yield event
             return
-    asked = gateway.upstream.chat(request, caller, account.route, deadline_s=deadline_s(gateway, exchange))
+    asked = gateway.upstream.chat(request, caller, route, deadline_s=deadline_s(gateway, exchange))
     kept = Collector() if key is not None else None
     async with aclosing(cast("Events", asked)) as events:
         async for event in events:
@@ -128,9 +135,21 @@ async def _from_cache_or_upstream(
                 kept.add(event)
             yield event
     # What another model stood in with is no answer of the one that was asked.
-    own = account.route.model == request.model
+    own = route.model == request.model
     if own and cache is not None and key is not None and kept is not None and kept.done is not None:
         await cache.put(key, kept.answer())
+
+
+def _conversation(gateway: Gateway, exchange: Exchange, request: ChatRequest) -> str:
+    """Which conversation the request's header names; empty where it names none."""
+    named = exchange.headers.get(b"x-conversation-id", b"").decode("latin-1").strip().lower()
+    if named and request.model not in gateway.agents:
+        raise InvalidRequest(
+            f"{request.model} keeps no conversation",
+            why="only agents do",
+            do="Leave X-Conversation-Id out and send the messages so far",
+        )
+    return named
 
 
 def deadline_s(gateway: Gateway, exchange: Exchange) -> float | None:

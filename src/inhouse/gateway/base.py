@@ -37,6 +37,8 @@ class Route:
     replica: str = ""
     queue_s: float = 0.0
     retries: int = 0
+    conversation: str = ""
+    """The conversation that the request belongs to, by its id; "new" is one that the upstream is to begin."""
 
 
 class Upstream(Protocol):

@@ -6,16 +6,15 @@ that model's queue and under the caller's own key. Knows no API.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from inhouse.core.errors import EngineRefused, UnsupportedFeature, UsageError
 from inhouse.core.settings import Settings
 from inhouse.docs.citations import CitationsEvent, language_of, sources_text
 from inhouse.engines.base import (
-    Capabilities,
     ChatRequest,
     Embeddings,
     Event,
@@ -27,6 +26,7 @@ from inhouse.engines.base import (
 from inhouse.gateway.base import Route
 from inhouse.gateway.failover import Router
 from inhouse.gateway.identity import Caller
+from inhouse.gateway.routed_model import RoutedModel
 from inhouse.gateway.settings import DocumentsSettings
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class DocumentsUpstream:
             temperature=request.temperature or 0.0,
             seed=request.seed,
         )
-        model = _CallersModel(self._router, collection.model, caller, route, deadline_s)
+        model = RoutedModel(self._router, collection.model, caller, route, deadline_s)
         events = answer(
             question, request.messages[:-1], collection.searcher, model, collection.model, plan=plan,
             where=visible(caller),
@@ -202,35 +202,3 @@ class DocumentsUpstream:
 
     def _is_ours(self, model: str) -> bool:
         return model.startswith(PREFIX) and model.removeprefix(PREFIX) in self._collections
-
-
-class _CallersModel:
-    """One of the router's models as an answer asks it (see docs.answer.Model): for one caller, in its turn."""
-
-    def __init__(self, router: Router, model: str, caller: Caller, route: Route, deadline_s: float | None) -> None:
-        self._router, self._model = router, model
-        self._caller, self._route, self._deadline_s = caller, route, deadline_s
-        self._engine, self._there = router.engine_of(model)
-
-    @property
-    def name(self) -> str:
-        """The engine's."""
-        return self._engine.name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The engine's."""
-        return self._engine.capabilities
-
-    def chat(self, request: ChatRequest) -> AsyncIterator[Event]:
-        """In the model's queue, under the caller's key."""
-        return self._router.chat(request, self._caller, self._route, deadline_s=self._deadline_s)
-
-    async def count_tokens(self, model: str, text: str) -> int:
-        """As the engine counts."""
-        return await self._engine.count_tokens(self._there, text)
-
-    async def models(self) -> tuple[ModelInfo, ...]:
-        """What the engine says of the model, under its name here."""
-        infos = await self._engine.models()
-        return tuple(replace(info, name=self._model) for info in infos if info.name == self._there) or infos

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inhouse.gateway.base import Cache, Limits, Upstream
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from inhouse.gateway.documents import Collections
     from inhouse.gateway.guard.guard import Guard
     from inhouse.gateway.keeper import Keeper
+    from inhouse.gateway.offers import ServedAgent
     from inhouse.gateway.shared import Shared
     from inhouse.gateway.tracing import Tracing
 
@@ -48,6 +49,8 @@ class Gateway:
     tracing: Tracing | None = None
     documents: Collections | None = None
     """The collections of documents on offer, where there are any."""
+    agents: Mapping[str, ServedAgent] = field(default_factory=dict)
+    """The agents on offer, by the names that callers ask them by; they are models of the upstream as well."""
     clock: Callable[[], float] = time.time
     draining: bool = False
     running: int = 0

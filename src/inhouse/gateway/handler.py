@@ -87,7 +87,7 @@ async def _read(gateway: Gateway, exchange: Exchange, api: Api, account: Account
     """Who asks, and for what."""
     if gateway.draining:
         raise _draining()
-    account.caller = gateway.keys.caller(exchange.key())
+    account.caller = exchange.caller or gateway.keys.caller(exchange.key())
     settings = gateway.settings
     data = await exchange.body(settings.max_body_bytes, settings.body_timeout_s)
     return api.read(data, Asked(account.id, account.at, account.began))
@@ -199,6 +199,8 @@ async def _load(gateway: Gateway, exchange: Exchange, account: Account, body: by
 
 
 def _headers(account: Account, headers: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+    if account.route is not None and account.route.conversation:
+        return [*headers, (b"x-conversation-id", account.route.conversation.encode())]
     if account.cache is None:
         return headers
     return [*headers, (b"x-cache", b"hit"), (b"age", b"%d" % account.cache_age_s)]

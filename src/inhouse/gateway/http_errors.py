@@ -6,6 +6,8 @@ import math
 
 from inhouse.core.errors import (
     ContextExceeded,
+    ConversationBusy,
+    ConversationNotFound,
     Draining,
     EngineError,
     EngineModelMissing,
@@ -35,6 +37,8 @@ _STATUSES: tuple[tuple[type[InhouseError], int], ...] = (
     (EngineStalled, 504),
     (EngineError, 502),
     (StoreError, 503),
+    (ConversationNotFound, 404),
+    (ConversationBusy, 409),
     (UsageError, 400),
 )
 
@@ -54,6 +58,10 @@ def error_code(error: InhouseError) -> str:
         return "context_length_exceeded"
     if isinstance(error, EngineModelMissing):
         return "model_not_found"
+    if isinstance(error, ConversationNotFound):
+        return "conversation_not_found"
+    if isinstance(error, ConversationBusy):
+        return "conversation_busy"
     return f"engine_{error.kind}" if isinstance(error, EngineError) else "internal_error"
 
 

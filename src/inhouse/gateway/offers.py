@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -19,9 +20,13 @@ from inhouse.engines.open import open_engine
 from inhouse.gateway.lent_engine import LentEngine
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.replica import Replica
-from inhouse.gateway.settings import AgentSettings, GatewaySettings, ModelSettings, ReplicaSettings
+from inhouse.gateway.settings import GatewaySettings, ModelSettings, ReplicaSettings
 from inhouse.models.choice import default_model
 from inhouse.models.launch import launch_spec
+
+if TYPE_CHECKING:
+    from inhouse.agent.config import AgentConfig
+    from inhouse.agent.tools.base import Tool
 
 # Requests that a server answers at once, where nobody says: Ollama's own default, and what vLLM takes with ease.
 _SLOTS = {"ollama": 4, "openai": 64}
@@ -73,8 +78,7 @@ async def open_offers(
     """
     engines = _Engines(settings, lender)
     try:
-        offers = _configured(gateway_settings.models, engines) or await _own(settings, engines)
-        return offers | {f"agent/{one.name}": _agent(one, offers, settings) for one in gateway_settings.agents}
+        return _configured(gateway_settings.models, engines) or await _own(settings, engines)
     except BaseException:
         await engines.close()
         raise
@@ -106,35 +110,36 @@ async def _own(settings: Settings, engines: _Engines) -> dict[str, Offer]:
     return {name: Offer((Replica(engine.name, engine, name, slots),), preload=bool(settings.model)) for name in names}
 
 
-def _agent(agent: AgentSettings, offers: dict[str, Offer], settings: Settings) -> Offer:
-    """The agent on each replica of its model. It waits in a queue of its own; the engine's queue joins the two."""
-    from inhouse.agent.config import SYSTEM, AgentConfig
-    from inhouse.agent.engine import AgentEngine
-    from inhouse.agent.tools.registry import tools
-    from inhouse.agent.tools.runtime import ToolRuntime
+@dataclass(frozen=True, slots=True)
+class ServedAgent:
+    """An agent on offer: what it is, its model by its name here, and its tools."""
 
-    run = ToolRuntime()  # one for all replicas: a tool that rests, rests for each
-    model = agent.model or next(iter(offers))
-    if model not in offers:
-        raise UsageError(f"The agent {agent.name} thinks with {model!r}, which is no model of this gateway")
-    names = [*agent.tools, "read_more"] if agent.tools else []
-    found = tools(dict.fromkeys(names), settings)
-    offer = offers[model]
-    replicas = tuple(
-        replace(
-            replica,
-            engine=AgentEngine(
-                replica.engine,
-                AgentConfig(
-                    replica.model, system=agent.system or SYSTEM, tools=tuple(agent.tools), context=agent.context
-                ),
-                found,
-                run=run,
-            ),
-        )
-        for replica in offer.replicas
-    )
-    return replace(offer, replicas=replicas, fallback=None, preload=False)
+    config: AgentConfig
+    tools: Mapping[str, Tool]
+
+
+def served_agents(
+    settings: Settings, gateway_settings: GatewaySettings, models: Sequence[str]
+) -> dict[str, ServedAgent]:
+    """The agents of the settings by the names that callers ask them by, thinking with one of `models`.
+
+    Raises:
+        UsageError: its model is not among them, or one of its tools is not to be had.
+    """
+    if not gateway_settings.agents:
+        return {}
+    from inhouse.agent.config import SYSTEM, AgentConfig
+    from inhouse.agent.tools.registry import tools
+
+    found: dict[str, ServedAgent] = {}
+    for agent in gateway_settings.agents:
+        model = agent.model or models[0]
+        if model not in models:
+            raise UsageError(f"The agent {agent.name} thinks with {model!r}, which is no model of this gateway")
+        names = [*agent.tools, "read_more"] if agent.tools else []
+        config = AgentConfig(model, system=agent.system or SYSTEM, tools=tuple(agent.tools), context=agent.context)
+        found[f"agent/{agent.name}"] = ServedAgent(config, tools(dict.fromkeys(names), settings))
+    return found
 
 
 class _Engines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,9 +14,9 @@ from inhouse.core.errors import UsageError
 from inhouse.core.settings import Settings
 from inhouse.engines.embedded import EmbeddedEngine
 from inhouse.gateway.audit import open_audit_log
-from inhouse.gateway.base import Cache, Limits
+from inhouse.gateway.base import Cache, Limits, Upstream
 from inhouse.gateway.bodies import BodyStore
-from inhouse.gateway.documents import DocumentsUpstream, open_collections
+from inhouse.gateway.documents import Collections, DocumentsUpstream, open_collections
 from inhouse.gateway.failover import Router
 from inhouse.gateway.fair_queue import FairQueue
 from inhouse.gateway.flow_metrics import FlowCollector
@@ -29,7 +30,7 @@ from inhouse.gateway.lent_engine import LentEngine
 from inhouse.gateway.limits import RateLimits
 from inhouse.gateway.logs import Log, RequestLog, open_log
 from inhouse.gateway.metrics import Metrics
-from inhouse.gateway.offers import Lender, open_offers
+from inhouse.gateway.offers import Lender, ServedAgent, open_offers, served_agents
 from inhouse.gateway.pool import Offer
 from inhouse.gateway.prices import load_prices
 from inhouse.gateway.queue import Queue
@@ -69,6 +70,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         raise
     router = Router(offers, make_queue=partial(_queue, shared, "" if loan is None else loan.parent))
     try:
+        agents = served_agents(settings, gateway_settings, list(offers))
         documents = open_collections(settings, gateway_settings.documents, list(offers))
     except BaseException:
         await router.close()
@@ -80,7 +82,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
     return Gateway(
         settings=gateway_settings,
         database=database,
-        upstream=router if documents is None else DocumentsUpstream(router, documents),
+        upstream=_upstream(router, documents, agents, database),
         keys=KeyTable(KeyStore(database), time.time, open_to_all=loopback),
         spending=Spending(database, time.time),
         ledger=Ledger(database, sync=gateway_settings.ledger_sync),
@@ -95,7 +97,21 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         keeper=_keeper(settings, gateway_settings, database, log),
         tracing=_tracing(gateway_settings, log),
         documents=documents,
+        agents=agents,
     )
+
+
+def _upstream(
+    router: Router, documents: Collections | None, agents: Mapping[str, ServedAgent], database: Database
+) -> Upstream:
+    """The models, and before them what answers with their help."""
+    others = router if documents is None else DocumentsUpstream(router, documents)
+    if not agents:
+        return others
+    from inhouse.agent.conversations import Conversations
+    from inhouse.gateway.agents import AgentsUpstream
+
+    return AgentsUpstream(others, router, agents, Conversations(database))
 
 
 def check_keys(database: Database, gateway_settings: GatewaySettings) -> None:
