@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from scripted_model import ScriptedModel, Talk
+from scripted_model import FastWorld, ScriptedModel, Talk
 
 from inhouse.agent.config import AgentConfig
 from inhouse.agent.conversations import Conversations
@@ -66,6 +66,25 @@ async def test_older_turns_are_summarised_and_the_summary_is_shown():
     assert summaries
     assert "Notes on the conversation so far:\nThe user began" in talk.model.requests[-1].messages[0].content
     assert len(summaries) < 5  # not one every turn
+
+
+async def test_a_summary_is_said_to_nobody():
+    def model(request: ChatRequest) -> str:
+        return "a note" if request.messages[0].content.startswith("Shorten") else "word " * 100
+
+    heard: list[str] = []
+    talk = Talk(ScriptedModel(*[model] * 30), AgentConfig("scripted", context=1024, max_tokens=256), {})
+    talk.world = FastWorld(
+        talk.model,  # type: ignore[arg-type]
+        "scripted",
+        on_event=lambda event: heard.append(getattr(event, "text", "")),
+    )
+    for text in ("first line", *["more of it"] * 8):
+        await talk.say(text)
+
+    assert any(step.kind is StepKind.SUMMARY for step in talk.journal.steps)
+    assert heard.count("word " * 100) == 9
+    assert "a note" not in heard
 
 
 def test_recall_finds_the_turn_that_touches_the_question_and_nothing_where_none_does():

@@ -51,6 +51,28 @@ def test_a_branch_runs_live_from_a_step_on_and_shows_the_difference(inhouse):
     assert len(json.loads(inhouse("ls", "--json").stdout)) == 2
 
 
+def test_an_estimate_says_what_a_task_may_cost_and_does_nothing(inhouse, tmp_path):
+    prices = tmp_path / "prices.toml"
+    prices.write_text('krw_per_usd = 1400\n[models."smollm2:135m"]\ninput = 1000\noutput = 2000\ncurrency = "KRW"\n')
+    kept = inhouse("ls", "--json").stdout
+    told = json.loads(
+        inhouse("run", "What is 1 + 2?", "--tools", "clock", "--estimate", "--prices", str(prices), "--json").stdout
+    )
+
+    assert told["usual_from_turns"] >= 1
+    once, usual, most = (told["estimate"][case] for case in ("answered at once", "usual", "up to the limit"))
+    assert once["requests"] == usual["requests"] == 1
+    assert most["requests"] == 12
+    assert most["prompt_tokens"] > 12 * once["prompt_tokens"]
+    assert once["won"] == pytest.approx((once["prompt_tokens"] * 1000 + once["completion_tokens"] * 2000) / 1e6)
+    assert inhouse("ls", "--json").stdout == kept
+
+
+def test_an_answer_is_said_once(inhouse):
+    done = inhouse("run", "Say hello.", "--context", "1024", "--max-steps", "2", "--tools", "clock")
+    assert done.stdout.strip() == inhouse.first["answer"].strip()
+
+
 def test_facts_are_shown_and_forgotten(inhouse):
     assert "likes tea" in inhouse("facts", "ls").stdout
     inhouse("facts", "rm", "--all")

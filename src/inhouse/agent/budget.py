@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from inhouse.agent.answers import REPAIRABLE
@@ -75,6 +75,22 @@ def _looping(limits: Limits, asked: Sequence[Step]) -> str:
         if times >= limits.same_call:
             return f"a loop: {name}({arguments}) was called {times} times"
     return ""
+
+
+def usual_requests(conversations: Iterable[Sequence[Step]]) -> tuple[int, int]:
+    """How often the model is asked in a turn, by the median of the conversations' turns, and how many turns those are.
+
+    Both 0 where there is none.
+    """
+    asked: list[int] = []
+    for steps in conversations:
+        for step in steps:
+            if step.kind is StepKind.INPUT:
+                asked.append(0)
+            elif asked and step.kind in (StepKind.MODEL, StepKind.SUMMARY):
+                asked[-1] += 1
+    made = sorted(count for count in asked if count)
+    return (made[len(made) // 2] if made else 0), len(made)
 
 
 @dataclass(frozen=True, slots=True)

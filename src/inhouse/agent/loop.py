@@ -129,7 +129,7 @@ class Agent:
         number = len(journal.steps)
         if view.until is not None:
             request = ask_for_summary(self._config, view.messages)
-            answer = await self._world.ask(request)
+            answer = await self._world.summarise(request)
             await self._keep(journal, await self._summary(number, view, answer, journal.steps, request))
             return
         offered = [tool for tool in self._tools.values() if view.cut or tool.name != READ_MORE]

@@ -94,6 +94,10 @@ class RecordedWorld:
         error = read_error(step.data["error"]) if "error" in step.data else None
         return Answer(events, step.at, step.duration_s, step.usage, error, step.data.get("about", {}))
 
+    async def summarise(self, request: ChatRequest) -> Answer:
+        """As `ask`."""
+        return await self.ask(request)
+
     async def call(self, tool: Tool, call: CallRecord, context: ToolContext) -> CallEnd:
         """How the call ended when it was recorded."""
         kept = self._calls.get((call.step, call.index))

@@ -8,21 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from inhouse.agent.budget import Estimate, estimate_turn
 from inhouse.agent.config import AgentConfig
+from inhouse.agent.context import pinned_text
 from inhouse.agent.conversations import Conversations
 from inhouse.agent.facts import MOST, Facts
 from inhouse.agent.loop import Agent, Turn, nobody
-from inhouse.agent.records import Approver, Conversation, Policy, Runner, Status, Step
+from inhouse.agent.records import Approver, Conversation, Policy, Runner, Status, Step, Usage
+from inhouse.agent.requests import declared
 from inhouse.agent.tools.base import Tool
 from inhouse.agent.tools.registry import tools as find_tools
 from inhouse.agent.world import LiveWorld, Price
 from inhouse.core.settings import Settings
-from inhouse.engines.base import Engine
+from inhouse.engines.base import Engine, Event
 from inhouse.store.database import Database
 
 
 class Session:
-    """Conversations of one engine. Each `say` drives its conversation from claim to release."""
+    """Conversations of one engine. Each `say` drives its conversation from claim to release.
+
+    `on_step` is told of each step as it is kept, `on_event` of what the model answers as it comes.
+    """
 
     def __init__(
         self,
@@ -37,6 +43,7 @@ class Session:
         price: Price | None = None,
         allowed_folders: tuple[Path, ...] = (),
         on_step: Callable[[Step], None] = lambda step: None,
+        on_event: Callable[[Event], None] | None = None,
     ) -> None:
         self.conversations = Conversations(database)
         self.facts = Facts(database)
@@ -49,6 +56,7 @@ class Session:
         self._price = price
         self._allowed_folders = allowed_folders
         self._on_step = on_step
+        self._on_event = on_event
 
     @property
     def extra_names(self) -> tuple[str, ...]:
@@ -67,7 +75,7 @@ class Session:
         agent = Agent(
             config,
             self._tools(config),
-            LiveWorld(self._engine, config.model, run=self._run, price=self._price),
+            LiveWorld(self._engine, config.model, run=self._run, price=self._price, on_event=self._on_event),
             policy=self._policy,
             approve=self._approve,
             person=person,
@@ -83,6 +91,24 @@ class Session:
             return turn
         finally:
             journal.release(status)
+
+    async def estimate(
+        self, config: AgentConfig, text: str, requests: int, *, person: str = "", kept: Conversation | None = None
+    ) -> Estimate:
+        """The tokens of a turn of so many requests that begins with the text, at the end of a kept conversation."""
+        world = LiveWorld(self._engine, config.model)
+        facts = [fact.text for fact in self.facts.of(person, limit=MOST)]
+        pinned = await world.count(pinned_text(config, facts, declared(self._tools(config).values())))
+        before = self.conversations.steps(kept.id) if kept else []
+        said = sum(step.tokens + sum(call.tokens for call in step.calls) for step in before)
+        return estimate_turn(config, pinned, said + await world.count(text), requests=requests)
+
+    def priced(self, estimate: Estimate) -> Usage | None:
+        """The estimate with its money; None without a price."""
+        if self._price is None:
+            return None
+        tokens = (estimate.prompt_tokens, estimate.completion_tokens, 0)
+        return Usage(*tokens, *self._price(*tokens))
 
     def _tools(self, config: AgentConfig) -> Mapping[str, Tool]:
         named = [name for name in config.tools if name not in self._extra]

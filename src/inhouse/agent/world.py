@@ -57,6 +57,10 @@ class World(Protocol):
         """The model's answer. Raises nothing: an engine's error is part of the answer."""
         ...
 
+    async def summarise(self, request: ChatRequest) -> Answer:
+        """As `ask`, for the agent's own notes: nobody is told of the answer as it comes."""
+        ...
+
     async def call(self, tool: Tool, call: CallRecord, context: ToolContext) -> CallEnd:
         """Runs a call."""
         ...
@@ -71,7 +75,7 @@ class World(Protocol):
 
 
 class LiveWorld:
-    """An engine, tools and the machine's clock. `on_event` is told what the model says as it comes."""
+    """An engine, tools and the machine's clock. `on_event` is told what the model answers as it comes."""
 
     def __init__(
         self,
@@ -97,6 +101,13 @@ class LiveWorld:
 
     async def ask(self, request: ChatRequest) -> Answer:
         """See `World.ask`."""
+        return await self._asked(request, self._on_event)
+
+    async def summarise(self, request: ChatRequest) -> Answer:
+        """See `World.summarise`."""
+        return await self._asked(request, None)
+
+    async def _asked(self, request: ChatRequest, told: Callable[[Event], None] | None) -> Answer:
         at, start = self._clock(), time.perf_counter()
         events: list[Event] = []
         failure: EngineError | None = None
@@ -105,8 +116,8 @@ class LiveWorld:
             async with aclosing(answer) if isinstance(answer, AsyncGenerator) else nullcontext():
                 async for event in answer:
                     events.append(event)
-                    if self._on_event is not None:
-                        self._on_event(event)
+                    if told is not None:
+                        told(event)
         except EngineError as error:
             failure = error
         duration_s = time.perf_counter() - start

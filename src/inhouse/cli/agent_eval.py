@@ -64,7 +64,7 @@ async def _evaluate(
     from inhouse.agent.evaluation.attempt import Attempt
     from inhouse.agent.evaluation.measure import evaluate
     from inhouse.agent.evaluation.tasks import load_tasks
-    from inhouse.cli.agent import price_of
+    from inhouse.cli.agent_session import price_of
 
     tasks = load_tasks(suite, data, categories, limit, config.seed)
     passed = 0

@@ -15,6 +15,38 @@ from inhouse.agent.records import Approver, CallRecord, CallStatus, Status, Step
 from inhouse.agent.tools.base import Tool
 from inhouse.cli.output import note
 from inhouse.core.units import format_seconds
+from inhouse.engines.base import Event, TextEvent
+
+
+class Speaker:
+    """Says on stdout what the model answers as it comes, and shows each step on stderr once it is kept.
+
+    `form` is how the agent's calls are asked for: text that may turn out to be one is not said as it comes. `said` is
+    the whole of the last answer, as the loop has it.
+    """
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
+        self._text = ""
+        self.form = "native"
+        self.said = ""
+
+    def event(self, event: Event) -> None:
+        """A piece of an answer; an engine keeps back itself what may be a call."""
+        if isinstance(event, TextEvent) and not self._silent and self.form == "native":
+            text = event.text if self._text else event.text.lstrip()
+            self._text += text
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def step(self, step: Step) -> None:
+        """A step has been kept."""
+        if self._text:
+            sys.stdout.write("\n")
+            self.said = step.text if self._text.strip() == step.text.strip() else ""
+            self._text = ""
+        if not self._silent:
+            show_step(step)
 
 
 def show_step(step: Step) -> None:
@@ -39,9 +71,11 @@ def call_line(call: CallRecord) -> str:
     return f"{call.name} {arguments} {sign} {result}"
 
 
-def print_turn(conversation_id: str, turn: Turn, steps: Sequence[Step]) -> None:
-    """The answer on stdout, what it took on stderr."""
-    if turn.status is Status.IDLE:
+def print_turn(conversation_id: str, turn: Turn, steps: Sequence[Step], *, said: str = "") -> None:
+    """The answer on stdout, unless that is what was `said` as it came; what it took on stderr."""
+    if turn.status is Status.IDLE and turn.text == said:
+        pass
+    elif turn.status is Status.IDLE:
         sys.stdout.write(turn.text + "\n")
     elif turn.status is Status.STOPPED:
         note(f"stopped: {turn.text}")
