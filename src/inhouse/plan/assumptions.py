@@ -26,7 +26,11 @@ COUNTRIES = ("kr", "us")
 
 _FIELDS = ("low", "likely", "high", "unit", "source", "date", "range")
 _INHERITED = ("unit", "source", "date", "range")
-_OVER_ZERO = ("KRW/USD", "years", "tokens/s", "days_per_year", "utilisation")
+# Units and names of what is divided by.
+_OVER_ZERO = (
+    *("KRW/USD", "years", "tokens/s"),
+    *("users", "requests_per_user_day", "days_per_year", "prompt_tokens", "completion_tokens", "utilisation"),
+)
 _CURRENCIES = ("USD", "KRW")
 
 

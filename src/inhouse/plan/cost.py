@@ -75,8 +75,14 @@ class Case:
 def likely(assumptions: Assumptions, at: datetime, machines: int | None = None) -> Case:
     """The case in which every amount is as likely."""
     amounts = assumptions.amounts
-    reference = (round(amounts["demand.prompt_tokens"].likely), round(amounts["demand.completion_tokens"].likely))
-    return Case(assumptions, {key: one.likely for key, one in amounts.items()}, at, machines, reference)
+    prompt, completion = (round(amounts[f"demand.{name}"].likely) for name in ("prompt_tokens", "completion_tokens"))
+    return Case(
+        assumptions,
+        {key: one.likely for key, one in amounts.items()},
+        at,
+        machines,
+        (max(1, prompt), max(1, completion)),
+    )
 
 
 def drawn(assumptions: Assumptions, at: datetime, n: int, seed: int, machines: int | None = None) -> Case:
