@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "List, pull, verify and remove models."),
     "doctor": ("doctor", "Say what this machine is and which models fit it."),
     "bench": ("bench", "Measure latency, throughput, cold start and memory."),
+    "eval": ("eval", "Judge a model's answers by suites, with error bars."),
     "serve": ("serve", "Serve models to others: OpenAI's and Ollama's APIs, with keys and a usage ledger."),
     "keys": ("keys", "Make, list, rotate and revoke the keys of the gateway."),
     "usage": ("usage", "Sum what was used by key, team, model and day."),

@@ -104,10 +104,8 @@ class Judge:
             {"A": 1.0, "B": 0.0, "TIE": 0.5}.get(first or ""),
             {"B": 1.0, "A": 0.0, "TIE": 0.5}.get(second or ""),
         ]
-        if worth[0] is None or worth[1] is None:
-            value = None
-        else:
-            value = worth[0] if worth[0] == worth[1] else 0.5
+        told = [one for one in worth if one is not None]
+        value = None if len(told) < 2 else told[0] if told[0] == told[1] else 0.5
         detail: dict[str, Scalar] = {
             "first": first, "second": second, "consistent": worth[0] == worth[1], "reason": found[0][1],
             "judge": self.support.judge_model,

@@ -130,6 +130,8 @@ async def evaluate(
                 part = _Part(session, suite, scorers[suite.name], plan, part_s, number, len(suites), on_progress)
                 answers = await part.run()
                 found += figures(suite, answers, interval=part.stopped_at)
+                if (pace := part.pace) is not None:
+                    found.append(Metric("seconds_per_answer", pace, "s", {"suite": suite.name}, n=len(answers)))
                 store.set_metrics(run.id, [*found, *_costs(session, time.perf_counter() - begin)])
     return store.get_run(run.id)
 
@@ -169,6 +171,11 @@ class _Part:
         self._told = 0.0
         self.stopped_at: Interval | None = None
         """The headline's interval where the suite was ended by it."""
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds an answer took, those asked at once counted together; None where none was asked now."""
+        return (time.perf_counter() - self._begin) / self._fresh if self._fresh else None
 
     async def run(self) -> list[Answer]:
         """The answers to all items that there was time for, those kept earlier included."""
