@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
@@ -15,7 +14,7 @@ from inhouse.core.errors import InhouseError, InvalidRequest
 from inhouse.gateway import ollama_answers, ollama_api, openai_api
 from inhouse.gateway.admin import admin_routes
 from inhouse.gateway.docs_page import HEADERS, docs_page
-from inhouse.gateway.exchange import Exchange, Receive, Scope, Send
+from inhouse.gateway.exchange import Exchange, Receive, Scope, Send, new_request_id
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.handler import serve
 from inhouse.gateway.http_errors import error_headers, error_status
@@ -23,6 +22,9 @@ from inhouse.gateway.model_routes import openai_routes
 from inhouse.gateway.ollama_routes import ollama_routes
 from inhouse.gateway.openapi import describe
 from inhouse.gateway.wire import Api
+
+if TYPE_CHECKING:
+    from inhouse.gateway.web.web import Web
 
 HOT_ROUTES: dict[str, Api] = {
     "/v1/chat/completions": openai_api.CHAT,
@@ -63,14 +65,25 @@ def create_api(gateway: Gateway) -> FastAPI:
 
         api.include_router(document_routes(gateway, gateway.documents))
 
+    web: Web | None = None
+    if gateway.settings.web:
+        from inhouse.gateway.web.routes import web_routes
+
+        web, pages = web_routes(gateway)
+        api.include_router(pages)
+
     @api.exception_handler(InhouseError)
     async def _known(request: Request, error: InhouseError) -> Response:
+        if web is not None and request.url.path.startswith("/ui"):
+            return await web.error(request, error)
         body = _error_form(request)(error)
         return Response(body, error_status(error), dict(_text(error_headers(error))), "application/json")
 
     @api.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         known = InvalidRequest(f"{request.method} {request.url.path}: {error.detail}")
+        if web is not None and request.url.path.startswith("/ui"):
+            return await web.error(request, known, error.status_code)
         return Response(_error_form(request)(known), error.status_code, error.headers, "application/json")
 
     @api.get("/livez", tags=["health"], response_class=PlainTextResponse)
@@ -106,11 +119,6 @@ async def not_ready(gateway: Gateway) -> str:
 
 def _error_form(request: Request) -> Callable[[InhouseError], bytes]:
     return ollama_answers.error_bytes if request.url.path.startswith("/api/") else openai_api.error_bytes
-
-
-def new_request_id() -> str:
-    """An id that sorts by time: microseconds, then 48 random bits."""
-    return f"{time.time_ns() // 1000:013x}{os.urandom(6).hex()}"
 
 
 def _text(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

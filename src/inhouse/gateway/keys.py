@@ -83,7 +83,16 @@ class KeyTable:
             return LOCAL_CALLER
         if key is None:
             raise Unauthenticated("A key is needed", do=_SEND_KEY)
-        entry = self._entries.get(hash_secret(key))
+        return self.owner(hash_secret(key))
+
+    @property
+    def open_now(self) -> bool:
+        """Whether everyone is the local caller."""
+        return self._open
+
+    def owner(self, secret_sha256: str) -> Caller:
+        """Whose key has that hash; Unauthenticated where it is nobody's any more."""
+        entry = self._entries.get(secret_sha256)
         if entry is None:
             raise Unauthenticated("The key is not valid", why="it is unknown or was revoked", do=_SEND_KEY)
         if entry.until is not None and entry.until <= self._clock():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse
 from pydantic import BaseModel
 
 from inhouse.core.errors import Forbidden, ModelNotServed
@@ -32,8 +32,10 @@ def ollama_routes(gateway: Gateway) -> APIRouter:
     started = now()
 
     @router.api_route("/", methods=["GET", "HEAD"], response_class=PlainTextResponse, include_in_schema=False)
-    async def root() -> str:
-        return "Ollama is running"  # the words that clients look for
+    async def root(request: Request) -> Response:
+        if gateway.settings.web and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("/ui", 303)  # a browser, and not a client
+        return PlainTextResponse("Ollama is running")  # the words that clients look for
 
     @router.get("/api/version")
     async def version() -> dict[str, str]:

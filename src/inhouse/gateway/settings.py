@@ -123,6 +123,12 @@ class GatewaySettings(BaseSettings):
     """Where traces are sent, over OTLP/HTTP: http://127.0.0.1:4318. Empty: none are made."""
     otlp_share: float = Field(default=1.0, ge=0, le=1)
     """The share of the requests without a trace of their own that are traced."""
+    web: bool = True
+    """Whether the pages under /ui are served."""
+    session_hours: float = Field(default=12.0, gt=0, le=24 * 365)
+    """How long signing in to the pages lasts."""
+    sign_ins_per_minute: int = Field(default=30, ge=1)
+    """Attempts to sign in that one address may make, right or wrong."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod

@@ -1,0 +1,1 @@
+"""The pages for a browser: sign-in, dashboard, chat, documents; rendered here, with nothing from elsewhere."""
