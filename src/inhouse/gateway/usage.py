@@ -8,8 +8,9 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, func, select
 
+from inhouse.gateway.ledger import UsageRow
 from inhouse.store.database import Database
-from inhouse.store.gateway_tables import api_keys, usage_days
+from inhouse.store.gateway_tables import api_keys, usage, usage_days
 
 By = Literal["day", "month", "key", "team", "model"]
 
@@ -28,6 +29,16 @@ class UsageSum:
     usd: float
     krw: float
     saved_krw: float
+
+
+def rows_of(database: Database, ids: Sequence[str]) -> dict[str, UsageRow]:
+    """The ledger's rows of those requests, by id; what is not there (yet) is left out."""
+    if not ids:
+        return {}
+    columns = [usage.c[name] for name in UsageRow._fields]
+    with database.read() as connection:
+        rows = connection.execute(select(*columns).where(usage.c.id.in_(ids)))
+        return {row.id: UsageRow(*row) for row in rows}
 
 
 def sum_usage(
