@@ -10,10 +10,9 @@ from inhouse.core.records import Metric, Run
 from inhouse.core.units import format_seconds
 from inhouse.quality.answers import Answer, Label
 from inhouse.quality.compare import Comparison
-from inhouse.quality.estimate import Estimate
+from inhouse.quality.estimate import Estimate, detectable
 from inhouse.quality.gate import Check, shown
 from inhouse.quality.runner import EvalProgress
-from inhouse.quality.statistics import detectable_difference
 from inhouse.quality.suite import Suite
 
 _NOT_SHARES = ("seconds_per_answer", "ece", "confidence_auroc")
@@ -45,14 +44,14 @@ def watching() -> Iterator[Callable[[EvalProgress], None]]:
 
 def print_suites(suites: Sequence[Suite]) -> None:
     """A row a suite, with the smallest difference between two models that all its items show."""
-    rows = []
-    for suite in suites:
-        clusters = len({item.cluster for item in suite.items})
-        rows.append((
+    rows = [
+        (
             suite.name, suite.language, len(suite.items), len(suite.prompts), suite.heading(),
-            ", ".join(use.key for use in suite.scorers), f"{100 * detectable_difference(clusters):.0f} points",
+            ", ".join(use.key for use in suite.scorers), f"{100 * detectable(suite.items):.0f} points",
             suite.licence.split(",")[0],
-        ))  # fmt: skip
+        )
+        for suite in suites
+    ]  # fmt: skip
     print_table(("suite", "lang", "items", "prompts", "what", "scorers", "detects", "licence"), rows)
     note("detects: the smallest difference between two models that all items show in 4 of 5 runs, at 50 % accuracy")
 

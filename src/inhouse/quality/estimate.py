@@ -12,8 +12,8 @@ from inhouse.engines.base import Engine
 from inhouse.quality.likelihood import ask
 from inhouse.quality.runner import RUN_KIND, EvalPlan, drawn
 from inhouse.quality.scorers import Need, Support, make_scorer
-from inhouse.quality.statistics import detectable_difference, items_within
-from inhouse.quality.suite import Case, Suite, cases_of
+from inhouse.quality.statistics import assumed_design_effect, detectable_difference, items_within
+from inhouse.quality.suite import Case, Item, Suite, cases_of
 from inhouse.store.repository import Store
 
 _COUNTED = 8  # prompts whose tokens are counted; the others are taken for as long on the average
@@ -24,7 +24,7 @@ class Estimate:
     """What one suite would take; `completion_tokens` at most.
 
     `seconds` is None where nothing is known; `basis` says what it rests on. `detectable` is the smallest difference
-    between two models, each asked once, that so many clusters of items show in 4 of 5 runs (at an accuracy of a half).
+    between two models that so many items show in 4 of 5 runs, see `detectable`.
     """
 
     suite: str
@@ -44,6 +44,14 @@ async def estimate(
     and `pilot` is set, one case is asked and timed (an upper bound: alone, and with nothing cached).
     """
     return [await _one(engine, suite, plan, model, paces.get(suite.name), pilot=pilot) for suite in suites]
+
+
+def detectable(items: Sequence[Item]) -> float:
+    """The smallest difference between two models that the items show in 4 of 5 runs, at an accuracy of a half; items
+    of one cluster are taken to be somewhat alike (ASSUMED_CORRELATION).
+    """
+    clusters = len({item.cluster for item in items})
+    return detectable_difference(len(items), design_effect=assumed_design_effect(len(items), clusters))
 
 
 def paces(store: Store, model: str, environment: Environment) -> dict[str, float]:
@@ -79,7 +87,7 @@ async def _one(
         completion_tokens=sum(("text" in needs) * one.sampling.max_tokens + ("letters" in needs) for one in cases),
         seconds=None if pace is None else pace * len(cases),
         basis=basis,
-        detectable=detectable_difference(len({item.cluster for item in items})),
+        detectable=detectable(items),
     )
 
 

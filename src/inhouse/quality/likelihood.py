@@ -59,9 +59,10 @@ async def ask(engine: Engine, case: Case, request: ChatRequest, needs: frozenset
         asked = await _text(engine, request)
     if "letters" in needs:
         letters = ascii_uppercase[: len(case.item.choices)]
-        if case.prompt.raw:
-            texts = [case.prompt.delimiter + letter for letter in letters]
-            found = await continuations(engine, request, texts, raw=True)
+        if case.prompt.raw or engine.capabilities.continuations:
+            # Exact for every letter, also where the likeliest tokens are others.
+            before = case.prompt.delimiter if case.prompt.raw else ""
+            found = await continuations(engine, request, [before + one for one in letters], raw=case.prompt.raw)
             asked = replace(asked, response=replace(asked.response, letters=tuple(one.logprob for one in found)))
         else:
             asked = await _letters(engine, request, letters, asked)
@@ -144,14 +145,16 @@ async def _letters(engine: Engine, request: ChatRequest, letters: str, before: A
     )  # fmt: skip
     found: tuple[float, ...] = (-math.inf,) * len(letters)
     usage: UsageEvent | None = None
-    seen = False
+    seen = said = False
     async for event in engine.chat(wanted):
+        said = said or isinstance(event, TextEvent)
         if isinstance(event, TextEvent) and event.logprobs and not seen:
             seen = True
             found = letter_logprobs(event.logprobs[0], letters)
         elif isinstance(event, UsageEvent):
             usage = event
-    if not seen:
+    # A token that is a part of a letter, as of Hangul, is no text yet: nothing was said, and no letter chosen.
+    if said and not seen:
         raise UnsupportedFeature(
             f"The engine {engine.name} sent no log-probabilities", do="Score by text, or use another engine"
         )

@@ -210,6 +210,15 @@ def detectable_paired(n: int, changed: float = 0.2, *, power: float = 0.8, level
     return min(1.0, (z_of(level) + _NORMAL.inv_cdf(power)) * math.sqrt(changed / n)) if n >= 1 else 1.0
 
 
+ASSUMED_CORRELATION = 0.2
+"""How alike items of one cluster are taken to be before anything is measured (an assumption, not a measurement)."""
+
+
+def assumed_design_effect(n: int, clusters: int, correlation: float = ASSUMED_CORRELATION) -> float:
+    """By what clusters widen variance: 1 + (m − 1) ρ, for m items a cluster (Kish 1965)."""
+    return 1 + (n / max(clusters, 1) - 1) * correlation
+
+
 def items_for(half_width: float, share: float = 0.5, *, level: float = 0.95, design_effect: float = 1.0) -> int:
     """How many items an interval of that half width needs at that share."""
     return math.ceil(z_of(level) ** 2 * share * (1 - share) * design_effect / half_width**2)
