@@ -22,7 +22,7 @@ def cut(collection: Path, target: Path) -> None:
     """Writes the Korean face of the collection, reduced to these letters and without hinting."""
     font = TTCollection(str(collection)).fonts[KOREAN]
     options = subset.Options()
-    options.layout_features = ["kern", "liga", "locl", "ccmp", "tnum", "lnum", "pnum"]
+    options.layout_features = ["kern"]  # a substituted glyph cannot be read back from a PDF
     options.name_IDs = [0, 1, 2, 3, 4, 5, 6, 13, 14]
     options.hinting = False
     options.drop_tables += ["BASE", "VORG", "vhea", "vmtx"]

@@ -22,7 +22,8 @@ def test_a_note_tells_what_was_met_what_was_measured_and_what_to_do(store, study
     text = (tmp_path / "phase1-memory-issue.md").read_text(encoding="utf-8")
     headings = [line for line in text.splitlines() if line.startswith(("# ", "## "))]
     assert headings == [
-        "# 1단계: 메모리 문제", "## 무엇을 만났나", "## 무엇을 쟀나", "## 어떻게 할까", "## 다시 재려면",
+        "# 1단계: 메모리 문제", "## 무엇을 만났나", "## 무엇을 해 보았나", "## 무엇으로 풀렸나", "## 무엇을 쟀나",
+        "## 어떻게 할까", "## 다시 재려면",
     ]  # fmt: skip
     assert "| 4,096 | 4 | 1.21 | 1.18 |" in text
     assert "inhouse study --model qwen2.5-coder:0.5b --budget 10m" in text
@@ -96,5 +97,6 @@ def test_the_topics_name_only_findings_that_there_are():
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_topic_has_a_title(lang):
+    assert all(f"note.{word}" in catalogue(lang) for word in ("phase", "phase0", "tried", "solved", "unsolved"))
     wanted = {f"note.{topic.name}" for topics in TOPICS.values() for topic in topics}
     assert wanted | {"note.other", "note.not-measured"} <= catalogue(lang).keys()

@@ -35,6 +35,12 @@ _VARIABLES = {
 }
 _INK, _MUTED, _LINE, _FIRST, _SECOND, _THIRD, _PAPER = _VARIABLES
 _COLOURS = (_FIRST, _SECOND, _THIRD)
+# What the variables are in the page's light scheme (report.css).
+_LIGHT = {
+    "--ink": "#15181d", "--muted": "#5b6570", "--line": "#e2e5e9", "--paper": "#ffffff",
+    "--series-1": "#1f6fd6", "--series-2": "#d1620a", "--series-3": "#0d8a72",
+}  # fmt: skip
+FONT = "Noto Sans CJK KR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +215,16 @@ def _svg(chart: Any, label: str, *, height: int = HEIGHT) -> str:
     # Without width and height the drawing takes the width of its place and keeps its proportions.
     svg = re.sub(r'(<svg [^>]*?) width="[\d.]+" height="[\d.]+"', r"\1", svg, count=1)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{_attribute(label)}" ', 1)
+
+
+def on_paper(svg: str) -> str:
+    """A chart that stands alone: in the page's light colours, on white, in a font that ships with the report."""
+    for name, colour in _LIGHT.items():
+        svg = svg.replace(f'"var({name})"', f'"{colour}"')
+    width, height = (float(size) for size in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
+    size = f'width="{width:g}" height="{height:g}" font-family="{FONT}"'
+    paper = f'<rect width="100%" height="100%" fill="{_LIGHT["--paper"]}"/>'
+    return re.sub(r"<svg ([^>]*)>", rf"<svg {size} \1>{paper}", svg, count=1)
 
 
 def _attribute(text: str) -> str:

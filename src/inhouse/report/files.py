@@ -9,8 +9,8 @@ from pathlib import Path
 from inhouse.core.errors import UsageError
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Puts `text` at `path` in one step, with its folders; returns the path.
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Puts the content (text as UTF-8) at `path` in one step, with its folders; returns the path.
 
     Raises:
         UsageError: where the place cannot be written to.
@@ -20,8 +20,8 @@ def write_whole(path: Path, text: str) -> Path:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
             temporary.chmod(0o644)  # mkstemp lets only the owner read
             temporary.replace(path)
         except BaseException:

@@ -6,8 +6,7 @@ Lays out what document.py gathered; the template engine escapes every text that 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from inhouse import __version__
-from inhouse.core.records import Evidence, Finding, Metric, Scalar, Side
-from inhouse.report.charts import Chart, charts_of, over_time
+from inhouse.core.records import Evidence, Finding, Metric, Scalar
+from inhouse.report.chapters import chapters
 from inhouse.report.document import Document, gather
 from inhouse.report.figures import circumstances, identity, in_words, method_of, name_of, quantity
 from inhouse.report.files import write_whole
 from inhouse.report.language import moment, word
-from inhouse.report.message import Rendered, fill, render
-from inhouse.report.tables import Table, heading, key_figures, pivot, tables
-from inhouse.report.themes import THEMES, Theme, theme_of
+from inhouse.report.message import CLOSE, OPEN, Rendered, fill, marked, render
+from inhouse.report.outline import run_name, samples_said
+from inhouse.report.tables import heading, key_figures, pivot, tables
 from inhouse.store.repository import Store
-
-_OVER_TIME = ("cpu_percent", "rss_bytes", "gpu_percent")
-# Stand for the tags around a filled-in figure until the text around them is escaped.
-_OPEN, _CLOSE = "\ue000", "\ue001"
 
 
 def write_html(store: Store, study_id: str, path: Path, lang: str) -> Path:
@@ -45,7 +40,6 @@ def write_html(store: Store, study_id: str, path: Path, lang: str) -> Path:
 def render_html(document: Document, lang: str) -> str:
     """The page as text."""
     made = tables(document)
-    charts = charts_of(made, lang) | _charts_over_time(document, made, lang)
     return (
         _engine(lang, document)
         .get_template("report.html.jinja")
@@ -54,44 +48,11 @@ def render_html(document: Document, lang: str) -> str:
             version=__version__,
             document=document,
             decision=document.decision,
-            sides={side: [_chapter(document, side, theme, made, charts) for theme in THEMES[side]] for side in THEMES},
+            sides=chapters(document, made, lang),
             key_figures=key_figures(made),
             pivots={record.run.id: pivot(record) for record in document.runs},
         )
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """What there is on one theme: charts, findings worst first, and the charts' figures."""
-
-    theme: str
-    charts: tuple[Chart, ...]
-    findings: tuple[Finding, ...]
-    tables: tuple[Table, ...]
-
-
-def _chapter(
-    document: Document, side: Side, theme: Theme, made: Mapping[str, Table], charts: Mapping[str, Chart]
-) -> Chapter:
-    drawn = tuple(charts[name] for name in theme.charts if name in charts)
-    names = dict.fromkeys(chart.table for chart in drawn if chart.table)
-    told = tuple(f for f in document.measured if f.side is side and theme_of(f) == theme.name)
-    return Chapter(theme.name, drawn, told, tuple(made[name] for name in names))
-
-
-def _charts_over_time(document: Document, made: Mapping[str, Table], lang: str) -> dict[str, Chart]:
-    """The course of CPU and memory over the run with the highest load, or the first run that kept one."""
-    loaded = made["concurrency"].run_ids if "concurrency" in made else ()
-    records = sorted(document.runs, key=lambda record: record.run.id not in loaded)
-    charts: dict[str, Chart] = {}
-    for record in records:
-        for name in _OVER_TIME:
-            stretches = [s for s in record.series if s.name == name and s.labels.get("of", "engine") == "engine"]
-            chart = over_time(name, record.run.id, stretches, lang) if name not in charts else None
-            if chart is not None:
-                charts[name] = chart
-    return charts
 
 
 def _engine(lang: str, document: Document) -> Environment:
@@ -108,7 +69,7 @@ def _engine(lang: str, document: Document) -> Environment:
         return fill(word(lang, key), figures, lang)
 
     def say(finding: Finding) -> Rendered:
-        return render(finding, lang, mark=lambda figure: f"{_OPEN}{figure}{_CLOSE}")
+        return render(finding, lang, mark=marked)
 
     def when(at: datetime) -> str:
         return moment(at.astimezone(UTC), lang)
@@ -126,7 +87,8 @@ def _engine(lang: str, document: Document) -> Environment:
         words=lambda name, value: in_words(name, value, lang),
         quantity=lambda metric, largest=None: quantity(metric, lang, largest=largest),
         name_of=lambda metric, with_stat=True: name_of(metric, lang, with_stat=with_stat),
-        run_name=lambda run: word(lang, f"part.{run.config.get('name')}", word(lang, f"kind.{run.kind}", run.kind)),
+        run_name=lambda run: run_name(run, lang),
+        samples=lambda record: samples_said(record, lang),
         circumstances=lambda metric: circumstances(metric, lang),
         column=lambda table, index: heading(table, index, lang),
         method_of=lambda metric: method_of(metric, lang),
@@ -149,10 +111,10 @@ def _places(document: Document) -> Callable[[str, Metric], str]:
 
 def _prose(text: str) -> Markup:
     """A sentence as markup: its filled-in figures stressed, what stands in backticks set as code."""
-    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    markup = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     # A figure stays on one line with the ending that follows it: 14.7%입니다.
-    marked = re.sub(f"{_CLOSE}(?=\\w)", f"{_CLOSE}\u2060", marked)
-    return Markup(marked.replace(_OPEN, "<b>").replace(_CLOSE, "</b>"))  # noqa: S704 - escaped above
+    markup = re.sub(f"{CLOSE}(?=\\w)", f"{CLOSE}\u2060", markup)
+    return Markup(markup.replace(OPEN, "<b>").replace(CLOSE, "</b>"))  # noqa: S704 - escaped above
 
 
 def _json(value: Any) -> str:

@@ -19,6 +19,14 @@ from inhouse.report.language import catalogue
 _PLACEHOLDER = re.compile(r"\{(\w+)\}(" + "|".join(map(re.escape, PARTICLES)) + ")?")
 _OPTIONAL = re.compile(r"\[([^\]]*)\]")
 
+OPEN, CLOSE = "\ue000", "\ue001"
+"""Stand around a filled-in figure until a view gives it the form that it has there."""
+
+
+def marked(figure: str) -> str:
+    """The figure between the two marks."""
+    return f"{OPEN}{figure}{CLOSE}"
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:

@@ -1,23 +1,24 @@
-"""A study as notes in Markdown, one a topic: what was met, what was measured, what to do, how to measure it again.
+"""A study as notes in Markdown, one a topic: what was met, what was tried, what solved it, and how to do it again.
 
 Everything comes from findings and runs; nothing is written by hand but the words around the figures.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
-from inhouse.core.records import Finding
+from inhouse.core.records import Finding, Severity
 from inhouse.report.document import Document, gather
-from inhouse.report.figures import circumstances, identity, in_words, method_of, name_of, quantity
+from inhouse.report.figures import in_words
 from inhouse.report.files import write_whole
 from inhouse.report.language import moment, word
+from inhouse.report.markdown import code_lines, escape, grid_lines, plain
 from inhouse.report.message import fill, render
-from inhouse.report.tables import Table, heading, tables
+from inhouse.report.outline import evidence_grid, machine, run_name, samples_said, table_grid
+from inhouse.report.tables import Table, tables
 from inhouse.store.repository import Store
 
 
@@ -31,6 +32,7 @@ class Topic:
 
 
 TOPICS: Mapping[int, tuple[Topic, ...]] = {
+    0: (Topic("built", ("first_answer", "built", "failures", "no_failures")),),
     1: (
         Topic("download", ("download",), ("download",)),
         Topic("api-test", ("ran", "errors", "ollama"), ("prompt_length",)),
@@ -43,6 +45,12 @@ TOPICS: Mapping[int, tuple[Topic, ...]] = {
         ),
         Topic("memory-issue", ("memory", "memory_growth"), ("memory",)),
         Topic("hardware", ("gpu", "llama2_prediction", "llama2_no_fit", "hardware_7b")),
+    ),
+    3: (
+        Topic("tools", ("calls", "saved", "cost")),
+        Topic("conversation", ("growth",)),
+        Topic("paths", ("variance", "one_path")),
+        Topic("injection", ("injection",)),
     ),
     4: (
         Topic("documents", ("index", "infrastructure")),
@@ -73,9 +81,14 @@ def write_notes(store: Store, study_id: str, folder: Path, lang: str) -> list[Pa
     document = gather(store, study_id)
     made = tables(document)
     return [
-        write_whole(folder / f"phase{phase}-{topic.name}.md", note(document, phase, topic, findings, made, lang))
+        write_whole(folder / _file(phase, topic), note(document, phase, topic, findings, made, lang))
         for phase, topic, findings in _sorted_out(document)
     ]
+
+
+def _file(phase: int, topic: Topic) -> str:
+    """The note's name; phase 0 is the study as a whole."""
+    return f"phase{phase}-{topic.name}.md" if phase else f"study-{topic.name}.md"
 
 
 def note(
@@ -92,34 +105,39 @@ def note(
         return word(lang, key)
 
     study = document.study
-    said = [render(finding, lang, mark=_plain) for finding in findings]
-    phase_name = fill(t("note.phase"), {"phase": phase}, lang)
+    said = [render(finding, lang, mark=plain) for finding in findings]
+    phase_name = fill(t("note.phase" if phase else "note.phase0"), {"phase": phase}, lang)
     lines = [
         f"# {phase_name}: {t(f'note.{topic.name}')}",
         "",
         f"> {t('note.generated')}",
         "",
-        f"- {t('ui.model')}: {_escape(study.model or '–')}",
-        f"- {t('ui.machine')}: {_escape(_machine(document, lang))}",
+        f"- {t('ui.model')}: {escape(study.model or '–')}",
+        f"- {t('ui.machine')}: {escape(machine(document, lang))}",
         f"- {t('ui.study')}: `{study.id}`, {moment(study.created_at.astimezone(UTC), lang)}",
         "",
         f"## {t('note.met')}",
     ]
     for finding, rendered in zip(findings, said, strict=True):
         severity = t(f"severity.{finding.severity}")
-        lines += ["", f"### {_escape(rendered.title)} ({severity})", "", _escape(rendered.text)]
+        lines += ["", f"### {escape(rendered.title)} ({severity})", "", escape(rendered.text)]
+    tried = _tried(document, findings, lang)
+    if tried:
+        lines += ["", f"## {t('note.tried')}", "", *(f"- {line}" for line in tried)]
+        solved = [one.title for finding, one in zip(findings, said, strict=True) if finding.severity is Severity.GOOD]
+        lines += ["", f"## {t('note.solved')}", "", *(f"- {escape(line)}" for line in solved or [t("note.unsolved")])]
     measured = [_table(made[name], lang) for name in topic.tables if name in made]
-    evidence = list(dict.fromkeys(identity(item) for finding in findings for item in finding.evidence))
-    if measured or evidence:
+    grid = evidence_grid([item for finding in findings for item in finding.evidence], lang)
+    if measured or grid.rows:
         lines += ["", f"## {t('note.measured')}"]
         for block in measured:
             lines += ["", *block]
-    if evidence:
-        lines += ["", f"### {t('note.evidence')}", "", *_evidence(findings, lang)]
+    if grid.rows:
+        lines += ["", f"### {t('note.evidence')}", "", *grid_lines(grid.head, grid.rows)]
     steps = list(dict.fromkeys(rendered.do for rendered in said if rendered.do))
     if steps:
-        lines += ["", f"## {t('note.do')}", "", *(f"- {_escape(step)}" for step in steps)]
-    lines += ["", f"## {t('note.again')}", "", "```sh", *_on_one_line(document.commands), "```", ""]
+        lines += ["", f"## {t('note.do')}", "", *(f"- {escape(step)}" for step in steps)]
+    lines += ["", f"## {t('note.again')}", "", *code_lines(document.commands, "sh"), ""]
     return "\n".join(lines)
 
 
@@ -139,81 +157,25 @@ def _sorted_out(document: Document) -> list[tuple[int, Topic, list[Finding]]]:
     return found
 
 
+def _tried(document: Document, findings: Sequence[Finding], lang: str) -> list[str]:
+    """The runs that the findings stand on: what was done in each, for how long, and how its requests ended."""
+    wanted = {item.run_id for finding in findings for item in finding.evidence}
+    lines = []
+    for record in document.runs:
+        run = record.run
+        if run.id not in wanted:
+            continue
+        told = [run_name(run, lang), *(piece for piece in (run.model, run.engine) if piece)]
+        if run.ended_at is not None:
+            told.append(in_words("s", (run.ended_at - run.created_at).total_seconds(), lang))
+        told += [samples_said(record, lang)] if record.counts else []
+        lines.append(f"`{run.id[:10]}` " + " · ".join(map(escape, told)))
+    return lines
+
+
 def _table(table: Table, lang: str) -> list[str]:
     """A table of figures with their intervals, and the runs they are from."""
-    columns = [heading(table, index, lang) for index in range(len(table.columns))]
-    head = [word(lang, f"label.{key}", key) for key in table.keys]
-    for column in columns:
-        unit = f" ({column.unit})" if column.unit else ""
-        head.append(f"{column.name}{unit}" + (f" ({word(lang, 'ui.predicted')})" if column.predicted else ""))
-    rows = []
-    for row in table.rows:
-        cells = [in_words(key, value, lang) for key, value in zip(table.keys, row.key, strict=True)]
-        for column, cell in zip(columns, row.cells, strict=True):
-            q = quantity(cell.metric, lang, largest=column.largest) if cell else None
-            cells.append("–" if q is None else q.number + (f" ({q.interval})" if q.interval else ""))
-        rows.append(cells)
+    grid = table_grid(table, lang)
     runs = ", ".join(f"`{run_id[:10]}`" for run_id in table.run_ids)
-    title = f"### {word(lang, f'table.{table.name}')}"
     source = f"{word(lang, 'note.brackets')} {word(lang, 'ui.from_runs')} {runs}"
-    return [title, "", *_grid(head, rows), "", source]
-
-
-def _evidence(findings: Iterable[Finding], lang: str) -> list[str]:
-    """The figures that the findings stand on."""
-    head = [
-        word(lang, key)
-        for key in ("ui.figure", "ui.circumstances", "ui.value", "ui.interval_name", "ui.n_name", "ui.method", "ui.run")
-    ]
-    rows: dict[object, list[str]] = {}
-    for item in (item for finding in findings for item in finding.evidence):
-        q = quantity(item.metric, lang)
-        rows[identity(item)] = [
-            name_of(item.metric, lang),
-            circumstances(item.metric, lang),
-            q.text,
-            q.interval,
-            str(q.n or ""),
-            (f"{word(lang, 'ui.predicted')}: " if q.predicted else "") + method_of(item.metric, lang),
-            item.run_id[:10],
-        ]
-    return _grid(head, rows.values())
-
-
-def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
-
-    return [line(head), "|" + " --- |" * len(head), *(line(row) for row in rows)]
-
-
-def _machine(document: Document, lang: str) -> str:
-    environment = document.study.environment
-    parts = [
-        environment.cpu,
-        fill(word(lang, "ui.cores"), {"cores": environment.cores}, lang),
-        fill(word(lang, "ui.ram"), {"ram_bytes": environment.ram_bytes}, lang),
-        ", ".join(gpu.name for gpu in environment.gpus) or word(lang, "ui.no_gpu"),
-    ]
-    return ", ".join(parts)
-
-
-def _on_one_line(commands: Iterable[str]) -> list[str]:
-    """Commands that cannot close the block of code they stand in."""
-    return [" ".join(command.split()) for command in commands]
-
-
-def _plain(figure: str) -> str:
-    """A filled-in figure without what would open or close a code span."""
-    return figure.replace("`", "'")
-
-
-def _escape(text: str) -> str:
-    """Text as Markdown that shows it as it is, on one line; what stands in backticks stays code."""
-    pieces = re.split(r"(`[^`]*`)", " ".join(text.split()))
-    return "".join(piece if piece.startswith("`") and len(piece) > 1 else _escape_plain(piece) for piece in pieces)
-
-
-def _escape_plain(text: str) -> str:
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", text)
+    return [f"### {grid.title}", "", *grid_lines(grid.head, grid.rows), "", source]

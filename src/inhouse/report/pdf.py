@@ -6,6 +6,7 @@ Knows nothing of what the page says.
 from __future__ import annotations
 
 import io
+import re
 from importlib import resources
 
 from inhouse.core.errors import MissingExtra, UsageError
@@ -16,7 +17,8 @@ _FACE = '@font-face {{ font-family: "Report Sans"; font-weight: {}; src: url("fo
 _STYLE = "\n".join(
     (
         *(_FACE.format(weight, name) for name, (_, weight) in _FONTS.items()),
-        'body, figure svg { font-family: "Report Sans", sans-serif !important; }',
+        '* { font-family: "Report Sans", sans-serif !important; }',
+        "code { background: #f5f6f8; }",  # the one font has to do for code as well
     )
 )
 
@@ -48,9 +50,13 @@ def render_pdf(page: str) -> bytes:
     book.custom_resource_fetcher = Fonts()
     written = io.BytesIO()
     try:
-        # On paper nothing can be unfolded.
-        book.load_html(page.replace("<details>", "<details open>"), user_style=_STYLE, base_url=_PLACE)
+        book.load_html(_for_paper(page), user_style=_STYLE, base_url=_PLACE)
         book.write_to_pdf_stream(written)
     except plutoprint.Error as error:
         raise UsageError("The report cannot be laid out as PDF", why=str(error)) from None
     return written.getvalue()
+
+
+def _for_paper(page: str) -> str:
+    """Everything unfolded, since paper cannot be; and no control characters, which the layout refuses."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f]", "\N{REPLACEMENT CHARACTER}", page).replace("<details>", "<details open>")
