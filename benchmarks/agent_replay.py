@@ -1,9 +1,9 @@
 """Whether recorded runs of the agent come about again to the byte, without model, tool, network or clock.
 
-A real small model (smollm2:135m) at temperature 0.8 drives 100 conversations of two turns into a store on disk, with
-tools that answer, fail and return more than the context takes, in all three forms of calls, and an engine that fails
-now and then. Each is read back and replayed. The other side are the same recordings with one letter of one answer
-changed: each of those must be told from the original, or "equal" would say nothing.
+A real small model (smollm2:135m) at temperature 0.8 drives conversations of two turns (30; with --full 100) into a
+store on disk, with tools that answer, fail and return more than the context takes, in all three forms of calls, and an
+engine that fails now and then. Each is read back and replayed. The other side are the same recordings with one letter
+of one answer changed: each of those must be told from the original, or "equal" would say nothing.
 
     python benchmarks/agent_replay.py [--full]
 
@@ -86,9 +86,9 @@ async def _archive(arguments: Mapping[str, Any], context: ToolContext) -> ToolRe
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="a thousand runs")
+    parser.add_argument("--full", action="store_true", help="a hundred runs")
     options = parser.parse_args()
-    return run(compare(1000 if options.full else 100))
+    return run(compare(100 if options.full else 30))
 
 
 async def compare(runs: int) -> int:
@@ -105,12 +105,13 @@ async def compare(runs: int) -> int:
         kept = Conversations(database)
         start = time.perf_counter()
         async with open_for("embedded", "smollm2:135m", context=2048, slots=1) as opened:
+            engine = Faulty(opened.engine)
             for number in range(runs):
                 config = AgentConfig(
-                    opened.model, tools=names, tool_form=FORMS[number % 3], context=1024, max_tokens=32,
+                    opened.model, tools=names, tool_form=FORMS[number % 3], context=1024, max_tokens=24,
                     temperature=0.8, seed=number, limits=Limits(steps=4),
                 )  # fmt: skip
-                world = Impatient(Faulty(opened.engine), config.model, run=ToolRuntime())  # type: ignore[arg-type]
+                world = Impatient(engine, config.model, run=ToolRuntime())  # type: ignore[arg-type]
                 talk = kept.create(config.to_dict(), title=f"run {number}")
                 journal = kept.drive(talk.id)
                 for text in QUESTIONS[number % len(QUESTIONS)]:

@@ -1,7 +1,8 @@
 """Runs one agent conversation again and again in processes that are killed at every point; prints what came of it.
 
-Usage: killed_agent.py FOLDER SCENARIOS SEED. First a kill at each point in turn, then SCENARIOS in which every
-process is killed at a random point until one gets through. Prints one JSON line: points, scenarios, deaths, faults.
+Usage: killed_agent.py FOLDER SCENARIOS SEED URL EVERY. First a kill at each point in turn (or at every so manieth),
+then SCENARIOS in which every process is killed at a random point until one gets through; all in the one store at URL.
+Prints one JSON line: points, scenarios, deaths, faults.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class ScriptedModel:
         yield DoneEvent(0.0, "stop")
 
 
-def make_tools(outside: Path, fuse: Fuse) -> dict[str, Tool]:
+def make_tools(outside: Path, person: str, fuse: Fuse) -> dict[str, Tool]:
     """One tool of each kind; `outside` is the world that effects are had in."""
 
     def append(line: str) -> None:
@@ -113,7 +113,7 @@ def make_tools(outside: Path, fuse: Fuse) -> dict[str, Tool]:
         return ToolResult("paid")
 
     async def note(arguments: dict[str, str], context: ToolContext) -> ToolResult:
-        return ToolResult("noted", commit=lambda connection: insert_fact(connection, "kim", arguments["text"], NOON))
+        return ToolResult("noted", commit=lambda connection: insert_fact(connection, person, arguments["text"], NOON))
 
     async def post(arguments: dict[str, str], context: ToolContext) -> ToolResult:
         append(f"post {arguments['text']}")
@@ -127,14 +127,14 @@ def make_tools(outside: Path, fuse: Fuse) -> dict[str, Tool]:
     }
 
 
-def drive(folder: Path, conversation: str, fuse: Fuse) -> None:
+def drive(url: str, outside: Path, conversation: str, fuse: Fuse) -> None:
     """What each process does: takes the conversation where it stands, to its end."""
-    database = KilledDatabase(f"sqlite:///{folder / 'store.db'}", fuse)
+    database = KilledDatabase(url, fuse)
     database_kept = Conversations(database, clock=lambda: NOON)
     journal = database_kept.drive(conversation)
     agent = Agent(
         CONFIG,
-        make_tools(folder / "outside.log", fuse),
+        make_tools(outside, conversation, fuse),
         LiveWorld(ScriptedModel(fuse), "scripted", clock=lambda: NOON),  # type: ignore[arg-type]
         policy=AllowAll(),
     )
@@ -143,7 +143,7 @@ def drive(folder: Path, conversation: str, fuse: Fuse) -> None:
     database.close()
 
 
-def in_child(folder: Path, conversation: str, left: int | None) -> tuple[bool, int]:
+def in_child(url: str, outside: Path, conversation: str, left: int | None) -> tuple[bool, int]:
     """Drives it in a process of its own; whether that was killed, and how many points it passed if not."""
     read, write = os.pipe()
     child = os.fork()
@@ -151,7 +151,7 @@ def in_child(folder: Path, conversation: str, left: int | None) -> tuple[bool, i
         code = 1
         try:
             fuse = Fuse(left)
-            drive(folder, conversation, fuse)
+            drive(url, outside, conversation, fuse)
             os.write(write, str(fuse.passed).encode())
             code = 0
         finally:
@@ -167,10 +167,9 @@ def in_child(folder: Path, conversation: str, left: int | None) -> tuple[bool, i
     return False, int(passed)
 
 
-def faults(folder: Path, conversation: str) -> list[str]:
+def faults(database: Database, outside: Path, conversation: str) -> list[str]:
     """What is wrong with how it ended: an effect had twice or lost, a step that differs."""
     found = []
-    database = Database(f"sqlite:///{folder / 'store.db'}")
     kept = Conversations(database)
     steps = kept.steps(conversation)
     if kept.get(conversation).status is not Status.IDLE or steps[-1].text != "All done.":
@@ -178,7 +177,7 @@ def faults(folder: Path, conversation: str) -> list[str]:
     course = [[(call.name, dict(call.arguments)) for call in step.calls] for step in steps[1:]]
     if course != PLAN:
         found.append(f"another course: {course}")
-    lines = (folder / "outside.log").read_text().splitlines()
+    lines = outside.read_text().splitlines()
     if sorted(line.split()[2] for line in lines if line.startswith("pay")) != ["10", "20"]:
         found.append(f"paid wrongly: {lines}")
     posted = sum(line.startswith("post") for line in lines)
@@ -187,35 +186,31 @@ def faults(folder: Path, conversation: str) -> list[str]:
         found.append(f"posted {posted} times, kept as {post.status}")
     if any(call.status not in (CallStatus.DONE, CallStatus.UNKNOWN) for step in steps for call in step.calls):
         found.append("a call has not ended")
-    if len(Facts(database).of("kim")) != 1:
+    if len(Facts(database).of(conversation)) != 1:
         found.append("a fact lost or doubled")
-    database.close()
     return found
 
 
-def main(root: Path, scenarios: int, seed: int) -> None:
-    template = root / "template"
-    template.mkdir()
-    database = Database(f"sqlite:///{template / 'store.db'}")
-    conversation = Conversations(database, clock=lambda: NOON).create(CONFIG.to_dict(), title="t").id
-    database.close()
+def main(root: Path, scenarios: int, seed: int, url: str, every: int) -> None:
     deaths = 0
     wrong: list[str] = []
 
     def scenario(name: str, fuses: Iterator[int | None]) -> int:
         nonlocal deaths
-        folder = root / name
-        shutil.copytree(template, folder)
+        with closing(Database(url)) as database:  # no connection is open while a child is forked
+            conversation = Conversations(database, clock=lambda: NOON).create(CONFIG.to_dict(), title=name).id
+        outside = root / f"{name}.log"
         killed, passed = True, 0
         while killed:
-            killed, passed = in_child(folder, conversation, next(fuses))
+            killed, passed = in_child(url, outside, conversation, next(fuses))
             deaths += killed
-        wrong.extend(f"{name}: {fault}" for fault in faults(folder, conversation))
-        shutil.rmtree(folder)
+        with closing(Database(url)) as database:
+            wrong.extend(f"{name}: {fault}" for fault in faults(database, outside, conversation))
+        outside.unlink()
         return passed
 
     points = scenario("undisturbed", iter([None]))
-    for point in range(1, points + 1):
+    for point in range(1, points + 1, every):
         scenario(f"killed-at-{point}", iter([point, None]))
     chance = random.Random(seed)
     for number in range(scenarios):
@@ -224,4 +219,4 @@ def main(root: Path, scenarios: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
