@@ -188,7 +188,7 @@ class Chat:
                 raise InvalidRequest("There is no conversation to go on with")
             config = await self.talks.config(caller, asked.parameters)
             made = await asyncio.to_thread(
-                lambda: self.kept.create(config, title=title_of(text), person=person_of(caller))
+                lambda: self.kept.create(config, title=_title(text), person=person_of(caller))
             )
             return made, 0, text
         found = await self.of(caller, asked.conversation)
@@ -201,7 +201,7 @@ class Chat:
             config = await self.talks.config(caller, asked.parameters) if asked.model else dict(found.config)
             made = await asyncio.to_thread(self.kept.branch, found.id, at, config)
             if asked.do == "edit" and at == 0 and text is not None:
-                await asyncio.to_thread(self.kept.rename, made.id, title_of(text))
+                await asyncio.to_thread(self.kept.rename, made.id, _title(text))
             return made, at, text if asked.do == "edit" else None
         if not steps:
             raise InvalidRequest("There is no conversation to go on with")
@@ -247,6 +247,11 @@ def _turn_begin(steps: list[Step], number: int) -> int:
     if number >= len(steps):
         raise InvalidRequest(f"There is no step {number}", do="Load the page again")
     return max((step.number for step in steps[: number + 1] if step.kind is StepKind.INPUT), default=0)
+
+
+def _title(text: str) -> str:
+    """A title from what is said first, without the marks of Markdown before it."""
+    return title_of(text.lstrip("#>*-` \n\t"))
 
 
 def _waits(steps: list[Step]) -> bool:

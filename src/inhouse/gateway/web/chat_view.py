@@ -66,6 +66,8 @@ class Shown:
 
     number: int
     kind: str
+    model: str
+    """Which was asked, where one was; an agent's own goes by that name, not by the agent's."""
     text: str
     html: str
     error: str
@@ -113,6 +115,7 @@ def show_last(
     return Shown(
         number=step.number,
         kind=step.kind.value,
+        model=str(step.data.get("request", {}).get("model", "")),
         text=step.text,
         html=_html(step, cited, sources),
         error=step.error,

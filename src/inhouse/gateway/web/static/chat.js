@@ -5,6 +5,7 @@
   const talk = by("talk"), steps = by("steps"), say = by("say"), text = by("text");
   const side = by("side");
   let answering = null;
+  let follow = true;  // until the reader scrolls up
 
   if (matchMedia("(min-width: 60.01rem)").matches) side.open = true;
 
@@ -49,11 +50,9 @@
   };
 
   const draw = (change) => {
-    const follow = near();
     if (change.conversation) become(change);
     if (change.html) swap(change.id, change.into, change.html);
     if (change.error) by("problem").innerHTML = change.error;
-    if (change.end) by("state").dataset.waits = change.waits ? "1" : "";
     if (follow) scrollTo(0, document.documentElement.scrollHeight);
   };
 
@@ -72,6 +71,7 @@
   const ask = async (turn) => {
     if (answering) return;
     answering = new AbortController();
+    follow = true;
     by("problem").replaceChildren();
     busy(true, talk.dataset.busy);
     let state = talk.dataset.done;
@@ -82,7 +82,10 @@
         body: JSON.stringify({ conversation: talk.dataset.conversation, ...chosen(), ...turn }),
         signal: answering.signal,
       });
-      for await (const change of lines(answer.body)) draw(change);
+      for await (const change of lines(answer.body)) {
+        draw(change);
+        if (change.waits) state = talk.dataset.waits;
+      }
     } catch (error) {
       if (error.name === "AbortError") state = talk.dataset.stopped;
       else inhouse.tell(error.message);
@@ -90,6 +93,7 @@
     const stopped = answering.signal.aborted;
     answering = null;
     busy(false, state);
+    if (follow) scrollTo(0, document.documentElement.scrollHeight);
     if (stopped) await settle();
     htmx.trigger(document.querySelector("[role=search]"), "submit");
   };
@@ -165,6 +169,7 @@
     } else ask({ do: action, step: number });
   });
   by("delete").addEventListener("submit", (event) => { if (!confirm(talk.dataset.sure)) event.preventDefault(); });
+  for (const kind of ["wheel", "touchmove"]) addEventListener(kind, () => { follow = near(); }, { passive: true });
   addEventListener("popstate", () => location.reload());
   text.focus({ preventScroll: true });
   if (steps.lastElementChild) scrollTo(0, document.documentElement.scrollHeight);
