@@ -23,6 +23,8 @@ GIVEN = "given"
 CATALOGUES = ("hardware", "cloud", "managed", "seats")
 """The tables that hold several things to choose from, by name."""
 COUNTRIES = ("kr", "us")
+WAYS = ("own", "cloud", "managed", "api", "seats")
+"""The ways to an LLM that amounts are told apart by."""
 
 _FIELDS = ("low", "likely", "high", "unit", "source", "date", "range")
 _INHERITED = ("unit", "source", "date", "range")
@@ -99,6 +101,19 @@ class Assumptions:
                 for key, one in self.used().items()
             },
         }
+
+
+def stem_of(key: str) -> tuple[str, str]:
+    """An amount's name without what it is of, and that: `share.ml.own` is (`share.ml`, `own`).
+
+    What it is of: a way, a thing of a catalogue, a country; empty where it is of all.
+    """
+    table, *rest = key.split(".")
+    if table in CATALOGUES:
+        return f"{table}.{rest[1]}", rest[0]
+    if rest[-1] in (*WAYS, *COUNTRIES):
+        return key.rpartition(".")[0], rest[-1]
+    return key, ""
 
 
 def shipped_text() -> str:

@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from inhouse.plan.assumptions import CATALOGUES, Amount, Assumptions
+from inhouse.plan.assumptions import CATALOGUES, Amount, Assumptions, stem_of
 from inhouse.plan.market import rates
 
 Floats = NDArray[np.float64]
@@ -99,8 +99,8 @@ def drawn(assumptions: Assumptions, at: datetime, n: int, seed: int, machines: i
 def _draw(key: str, amount: Amount, n: int, seed: int) -> Number:
     if amount.low == amount.high:
         return amount.likely
-    table, *rest = key.split(".")
-    like = rest[-1] if table in CATALOGUES else key.removesuffix(f".{rest[-1]}") if rest[-1] in list(Way) else key
+    stem, _ = stem_of(key)
+    like = stem.rpartition(".")[2] if key.split(".")[0] in CATALOGUES else stem
     rng = np.random.default_rng((seed, zlib.crc32(like.encode())))
     return rng.triangular(amount.low, amount.likely, amount.high, n)
 

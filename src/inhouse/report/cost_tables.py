@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from inhouse.plan.assumptions import CATALOGUES, Amount
+from inhouse.plan.assumptions import Amount, stem_of
 from inhouse.plan.breakeven import REQUESTS, USERS, BreakEven
 from inhouse.plan.comparison import Bill, Comparison
 from inhouse.plan.cost import Option, Way
@@ -47,16 +47,9 @@ def option_name(option: Option, lang: str) -> str:
 
 def assumption_name(key: str, lang: str) -> str:
     """What an assumption is called, with the way or the thing that it is of."""
-    table, *rest = key.split(".")
-    if table in CATALOGUES:
-        return f"{word(lang, f'assumption.{table}.{rest[1]}')} ({rest[0]})"
-    if rest[-1] in list(Way):
-        stem = key.removesuffix(f".{rest[-1]}")
-        return f"{word(lang, f'assumption.{stem}')} ({word(lang, f'way.{rest[-1]}')})"
-    if table in ("roles", "overhead"):
-        stem = key.removesuffix(f".{rest[-1]}")
-        return f"{word(lang, f'assumption.{stem}')} ({word(lang, f'country.{rest[-1]}')})"
-    return word(lang, f"assumption.{key}")
+    stem, of = stem_of(key)
+    name = word(lang, f"assumption.{stem}")
+    return f"{name} ({word(lang, f'way.{of}', word(lang, f'country.{of}', of))})" if of else name
 
 
 def _ways(made: Comparison, lang: str) -> TextTable:

@@ -11,6 +11,7 @@ from functools import partial
 
 from inhouse.core.records import Evidence, Metric, Scalar
 from inhouse.report.language import number, word
+from inhouse.report.money import won_in_words
 
 # The suffix that names a unit; the longest first, since `bytes_s` also ends in `s`.
 _SUFFIXES = {
@@ -18,6 +19,7 @@ _SUFFIXES = {
     "requests_s": "requests/s",
     "bytes_s": "bytes/s",
     "percent": "percent",
+    "won": "won",
     "ratio": "ratio",
     "bytes": "bytes",
     "s": "s",
@@ -44,6 +46,8 @@ def in_words(name: str, value: Scalar, lang: str) -> str:
     unit = unit_of(name)
     if unit == "s" and round(value) >= 60:
         return _long_duration(value, lang)
+    if unit == "won":
+        return won_in_words(value, lang)
     factor, sign = scale(value, unit)
     said = word(lang, f"unit.{sign}.words", "{value}").replace("{value}", number(value * factor, lang))
     return said.replace(" ", _NO_BREAK)

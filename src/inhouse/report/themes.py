@@ -45,9 +45,15 @@ THEMES: Mapping[Side, tuple[Theme, ...]] = {
         Theme("security", ("phase3.injection", "phase5.guard", "phase5.ledger", "phase5.ledger_lost")),
     ),
     Side.BUSINESS: (
-        Theme("people", ("phase4.sync",)),
+        Theme("people", ("phase4.sync", "phase6.people")),
         Theme("ownership"),
-        Theme("market"),
+        Theme(
+            "market",
+            (
+                *("phase6.cheaper", "phase6.dearer", "phase6.break_even_users", "phase6.break_even_requests"),
+                *("phase6.no_break_even_users", "phase6.no_break_even_requests"),
+            ),
+        ),
     ),
 }
 """The themes of each side, in the order in which they are read."""

@@ -18,7 +18,8 @@ class StudyConfig:
 
     `budget_s` is the time that the measurements may take, the download apart: how long that takes is
     the network's to say. `lang` is the report's language, ko or en. `documents` is the folder that phase 4 reads
-    (empty: a real manual that comes with the program), `questions` a file with questions on it.
+    (empty: a real manual that comes with the program), `questions` a file with questions on it, `assumptions` the file
+    that costs are computed from (empty: the one that comes along).
     """
 
     model: str
@@ -28,6 +29,7 @@ class StudyConfig:
     phases: tuple[int, ...] = (1,)
     documents: str = ""
     questions: str = ""
+    assumptions: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""

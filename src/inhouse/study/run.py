@@ -22,6 +22,8 @@ from inhouse.study.phase4 import PHASE4
 from inhouse.study.phase4_findings import phase4_findings
 from inhouse.study.phase5 import PHASE5
 from inhouse.study.phase5_findings import phase5_findings
+from inhouse.study.plan import PLAN, PLAN_PARTS
+from inhouse.study.plan_findings import plan_findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ PHASES: Mapping[int, Phase] = {
 def parts_of(config: StudyConfig) -> tuple[Part, ...]:
     """The parts of the study in the order they run; the model is pulled, and all summed up, whatever the phases."""
     pull = () if 1 in config.phases else tuple(part for part in PHASE1 if part.name == "pull")
-    return (*pull, *(part for number in sorted(config.phases) for part in PHASES[number].parts), *CLOSING)
+    return (*pull, *(part for number in sorted(config.phases) for part in PHASES[number].parts), *PLAN_PARTS, *CLOSING)
 
 
 def seconds_of(part: Part, config: StudyConfig) -> float:
@@ -121,6 +123,7 @@ def derive_findings(store: Store, study_id: str, config: StudyConfig) -> None:
     """Derives the findings of every phase again from the kept runs."""
     for number in config.phases:
         store.set_findings(study_id, number, PHASES[number].findings(store, study_id))
+    store.set_findings(study_id, PLAN, plan_findings(store, study_id))
     store.set_findings(study_id, WHOLE, effort_findings(store, study_id))
 
 
