@@ -19,6 +19,7 @@ from inhouse.core.units import format_bytes, format_seconds, parse_seconds
 from inhouse.models.catalogue import CatalogueEntry, find_entry
 from inhouse.models.choice import largest_fitting
 from inhouse.models.library import pulled
+from inhouse.plan.assumptions import load_assumptions
 from inhouse.report.html import write_html
 from inhouse.report.language import choose_language
 from inhouse.report.message import render
@@ -42,6 +43,7 @@ def study(
         Path | None, typer.Option(help="The folder that phase 4 asks. Default: a part of a real manual.")
     ] = None,
     questions: Annotated[Path | None, typer.Option(help="Questions on it, as for inhouse docs eval.")] = None,
+    assumptions: Annotated[Path | None, typer.Option(help="What costs are computed from: inhouse plan cost.")] = None,
     seed: Annotated[int, typer.Option(help="Fixes prompts and sampling.", min=0)] = 0,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON at the end.")] = False,
@@ -57,6 +59,8 @@ def study(
     """
     settings = get_settings()
     seconds = parse_seconds(budget, "The budget")
+    if assumptions is not None:
+        load_assumptions(assumptions)  # what is wrong with it is said before anything is measured
     language = choose_language(lang, os.environ)
     chosen = _phases(phases)
     _check_writable(out)
@@ -66,7 +70,7 @@ def study(
             entry = find_entry(model) if model else largest_fitting(settings, seconds)
             config = StudyConfig(
                 entry.name, seconds, language, seed, chosen, _place(documents, "documents"),
-                _place(questions, "questions"),
+                _place(questions, "questions"), _place(assumptions, "assumptions"),
             )  # fmt: skip
         else:
             config = StudyConfig.from_dict(earlier.config)
