@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from inhouse.core.records import Finding, Side
 from inhouse.report.charts import Chart, charts_of, over_time
+from inhouse.report.cost_charts import cost_charts
 from inhouse.report.document import Document
 from inhouse.report.tables import Table
 from inhouse.report.themes import THEMES, theme_of
@@ -26,7 +27,7 @@ class Chapter:
 
 def chapters(document: Document, made: dict[str, Table], lang: str) -> dict[Side, list[Chapter]]:
     """Every theme of every side, also those on which there is nothing. `made` are the document's tables."""
-    charts = charts_of(made, lang) | _charts_over_time(document, made, lang)
+    charts = charts_of(made, lang) | _charts_over_time(document, made, lang) | cost_charts(document, lang)
     found: dict[Side, list[Chapter]] = {}
     for side, themes in THEMES.items():
         found[side] = []

@@ -33,8 +33,8 @@ _VARIABLES = {
     "#060606": "var(--series-3)",
     "#070707": "var(--paper)",
 }
-_INK, _MUTED, _LINE, _FIRST, _SECOND, _THIRD, _PAPER = _VARIABLES
-_COLOURS = (_FIRST, _SECOND, _THIRD)
+INK, _MUTED, _LINE, _FIRST, _SECOND, _THIRD, PAPER = _VARIABLES
+COLOURS = (_FIRST, _SECOND, _THIRD)
 # What the variables are in the page's light scheme (report.css).
 _LIGHT = {
     "--ink": "#15181d", "--muted": "#5b6570", "--line": "#e2e5e9", "--paper": "#ffffff",
@@ -84,7 +84,7 @@ def over_time(name: str, run_id: str, stretches: Sequence[Series], lang: str) ->
             y=alt.Y("y:Q", title=unit_word(sign, lang), axis=alt.Axis(tickCount=5)),
         )
     )
-    return Chart(name, _svg(chart, word(lang, f"chart.{name}")), (run_id,))
+    return Chart(name, svg_of(chart, word(lang, f"chart.{name}")), (run_id,))
 
 
 def _lines(name: str, table: Table, columns: Sequence[str], lang: str, *, log: bool = False) -> Chart | None:
@@ -120,7 +120,7 @@ def _lines(name: str, table: Table, columns: Sequence[str], lang: str, *, log: b
         x=x,
         color=alt.Color(
             "series:N",
-            scale=alt.Scale(domain=names, range=list(_COLOURS[: len(names)])),
+            scale=alt.Scale(domain=names, range=list(COLOURS[: len(names)])),
             legend=alt.Legend() if len(names) > 1 else None,
         ),
     )
@@ -136,7 +136,7 @@ def _lines(name: str, table: Table, columns: Sequence[str], lang: str, *, log: b
         ),
     )
     runs = tuple(dict.fromkeys(cell.run_id for points in found.values() for _, cell in points))
-    return Chart(name, _svg(chart, word(lang, f"chart.{name}")), runs, table.name, any(predicted))
+    return Chart(name, svg_of(chart, word(lang, f"chart.{name}")), runs, table.name, any(predicted))
 
 
 def _parts(name: str, table: Table, lang: str) -> Chart | None:
@@ -156,25 +156,25 @@ def _parts(name: str, table: Table, lang: str) -> Chart | None:
     labels = list(dict.fromkeys(row["row"] for row in rows))
     chart = (
         alt.Chart(alt.InlineData(values=rows))
-        .mark_bar(height=26, stroke=_PAPER, strokeWidth=1)
+        .mark_bar(height=26, stroke=PAPER, strokeWidth=1)
         .encode(
-            y=alt.Y("row:N", title=None, sort=labels, axis=alt.Axis(domain=False, ticks=False, labelColor=_INK)),
+            y=alt.Y("row:N", title=None, sort=labels, axis=alt.Axis(domain=False, ticks=False, labelColor=INK)),
             x=alt.X("y:Q", title=unit_word(sign, lang), stack="zero", axis=alt.Axis(tickCount=5, grid=True)),
             color=alt.Color(
                 "part:N",
                 sort=None,
                 scale=alt.Scale(
-                    domain=[word(lang, f"part.{part.value}") for part in parts], range=list(_COLOURS[: len(parts)])
+                    domain=[word(lang, f"part.{part.value}") for part in parts], range=list(COLOURS[: len(parts)])
                 ),
             ),
             order="order:Q",
         )
     )
     height = 44 * len(labels)
-    return Chart(name, _svg(chart, word(lang, f"chart.{name}"), height=height), table.run_ids, table.name)
+    return Chart(name, svg_of(chart, word(lang, f"chart.{name}"), height=height), table.run_ids, table.name)
 
 
-def _svg(chart: Any, label: str, *, height: int = HEIGHT) -> str:
+def svg_of(chart: Any, label: str, *, height: int = HEIGHT) -> str:
     """The chart as an SVG element that takes its colours and its font from the page around it."""
     text = {"labelColor": _MUTED, "titleColor": _MUTED, "labelFontSize": 11, "titleFontSize": 11}
     styled = (
@@ -197,7 +197,7 @@ def _svg(chart: Any, label: str, *, height: int = HEIGHT) -> str:
         .configure_legend(
             orient="top",
             title=None,
-            labelColor=_INK,
+            labelColor=INK,
             labelFontSize=11,
             symbolOpacity=1,
             symbolStrokeWidth=0,

@@ -46,13 +46,14 @@ THEMES: Mapping[Side, tuple[Theme, ...]] = {
     ),
     Side.BUSINESS: (
         Theme("people", ("phase4.sync", "phase6.people")),
-        Theme("ownership"),
+        Theme("ownership", (), ("cost_bills", "cost_swings")),
         Theme(
             "market",
             (
                 *("phase6.cheaper", "phase6.dearer", "phase6.break_even_users", "phase6.break_even_requests"),
                 *("phase6.no_break_even_users", "phase6.no_break_even_requests"),
             ),
+            ("cost_by_users",),
         ),
     ),
 }
