@@ -46,15 +46,6 @@ def document_routes(gateway: Gateway, collections: Collections) -> APIRouter:
     """/v1/documents and what lies under it."""
     router = APIRouter(tags=["documents"])
 
-    def collection_of(name: str, caller: Caller) -> Collection:
-        """The collection, if it is there and the key's scope covers it."""
-        found = collections.get(name)
-        if found is None:
-            raise ModelNotServed(f"There is no collection {name!r} here", do="GET /v1/documents lists those there are")
-        if not caller.may_use(found.served_as):
-            raise Forbidden(f"The key may not use {found.served_as}", do="Ask an admin for a key that may")
-        return found
-
     @router.get("/v1/documents")
     async def list_collections(request: Request) -> dict[str, Any]:
         """The collections that the key may use, with the number of documents that it sees."""
@@ -73,7 +64,7 @@ def document_routes(gateway: Gateway, collections: Collections) -> APIRouter:
     async def list_documents(request: Request, collection: str) -> dict[str, Any]:
         """The documents that the key sees."""
         caller = caller_of(gateway, request)
-        store = collection_of(collection, caller).searcher.store
+        store = collection_of(collections, collection, caller).searcher.store
         documents = await asyncio.to_thread(store.documents, visible(caller))
         return {"object": "list", "data": [_document(document) for document in documents]}
 
@@ -81,7 +72,7 @@ def document_routes(gateway: Gateway, collections: Collections) -> APIRouter:
     async def search(request: Request, collection: str, asked: Search) -> dict[str, Any]:
         """The passages that answer a question best, of the documents that the key sees."""
         caller = caller_of(gateway, request)
-        found = collection_of(collection, caller)
+        found = collection_of(collections, collection, caller)
         tokens = estimate_tokens([asked.question])
         if gateway.limits is not None:
             await gateway.limits.take(caller, found.served_as, tokens)
@@ -99,16 +90,16 @@ def document_routes(gateway: Gateway, collections: Collections) -> APIRouter:
         request: Request, collection: str, path: _Path, tag: Annotated[list[_Tag] | None, Query()] = None
     ) -> dict[str, Any]:
         """Takes the body in as a file (admins). One that was sent under the same path before is replaced."""
-        found = collection_of(collection, admin_of(gateway, request))
-        name = _checked(path)
-        data = await _body(request, gateway.settings.max_body_bytes)
-        document = await asyncio.to_thread(_take_in, found, name, data, frozenset(tag or ()))
+        found = collection_of(collections, collection, admin_of(gateway, request))
+        name = checked_path(path)
+        data = await read_body(request, gateway.settings.max_body_bytes)
+        document = await asyncio.to_thread(take_in, found, name, data, frozenset(tag or ()))
         return _document(document)
 
     @router.delete("/v1/documents/{collection}/{document_id}")
     async def delete(request: Request, collection: str, document_id: str) -> dict[str, Any]:
         """Takes a document out (admins). One of a followed folder comes back with the next sync."""
-        found = collection_of(collection, admin_of(gateway, request))
+        found = collection_of(collections, collection, admin_of(gateway, request))
         removed = await asyncio.to_thread(found.searcher.store.delete, [document_id])
         if not removed:
             raise ModelNotServed(f"There is no document {document_id!r} in {collection}")
@@ -117,7 +108,17 @@ def document_routes(gateway: Gateway, collections: Collections) -> APIRouter:
     return router
 
 
-def _checked(path: str) -> str:
+def collection_of(collections: Collections, name: str, caller: Caller) -> Collection:
+    """The collection, if it is there and the key's scope covers it."""
+    found = collections.get(name)
+    if found is None:
+        raise ModelNotServed(f"There is no collection {name!r} here", do="GET /v1/documents lists those there are")
+    if not caller.may_use(found.served_as):
+        raise Forbidden(f"The key may not use {found.served_as}", do="Ask an admin for a key that may")
+    return found
+
+
+def checked_path(path: str) -> str:
     """The path, if it can name a document: relative, within the collection, of a kind that can be read."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or not path.isprintable() or "\\" in path:
@@ -128,7 +129,8 @@ def _checked(path: str) -> str:
     return pure.as_posix()
 
 
-async def _body(request: Request, limit_bytes: int) -> bytes:
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """A file that was sent as the body; RequestTooLarge over the limit, InvalidRequest where it is empty."""
     pieces: list[bytes] = []
     size = 0
     async for piece in request.stream():
@@ -141,7 +143,7 @@ async def _body(request: Request, limit_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def _take_in(collection: Collection, path: str, data: bytes, tags: frozenset[str]) -> Document:
+def take_in(collection: Collection, path: str, data: bytes, tags: frozenset[str]) -> Document:
     """Loads the file in a process of its own, cuts and embeds it, and puts it in by one transaction."""
     store, embedder = collection.searcher.store, collection.searcher.embedder
     with tempfile.TemporaryDirectory(prefix="inhouse-upload-") as folder:

@@ -39,6 +39,10 @@ def web_routes(gateway: Gateway) -> tuple[Web, APIRouter]:
     web = Web(gateway)
     router = APIRouter(include_in_schema=False)
     router.include_router(chat_routes(web))
+    if gateway.documents is not None:
+        from inhouse.gateway.web.document_pages import document_pages
+
+        router.include_router(document_pages(web, gateway.documents))
     router.include_router(_entrance(web))
     return web, router
 
