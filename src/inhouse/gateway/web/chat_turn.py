@@ -250,8 +250,8 @@ def _turn_begin(steps: list[Step], number: int) -> int:
 
 
 def _title(text: str) -> str:
-    """A title from what is said first, without the marks of Markdown before it."""
-    return title_of(text.lstrip("#>*-` \n\t"))
+    """A title from what is said first, without a heading's marks before it."""
+    return title_of(text.lstrip("#> \n\t"))
 
 
 def _waits(steps: list[Step]) -> bool:
