@@ -77,4 +77,4 @@ def test_the_newest_study_is_taken_and_an_empty_store_says_what_to_do(empty_stor
 def test_the_commands_make_the_same_study_again_and_are_safe_to_paste(empty_store):
     study = build_study(empty_store, model="a model; rm -rf $HOME")
     first = gather(empty_store, study.id).commands[0]
-    assert first == "inhouse study --model 'a model; rm -rf $HOME' --budget 10m --phases 1"
+    assert first == "inhouse study --model 'a model; rm -rf $HOME' --budget 10m --phases 1 --lang ko"

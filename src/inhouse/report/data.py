@@ -25,6 +25,7 @@ def as_data(document: Document, lang: str) -> dict[str, Any]:
             "reasons": [place[id(finding)] for finding in decision.reasons],
             "first": None if decision.first is None else place[id(decision.first)],
             "missing": decision.missing,
+            "cost": None if document.cost is None else place[id(document.cost)],
         },
         "findings": [_finding(finding, lang) for finding in document.findings],
         "withdrawn": document.withdrawn,

@@ -21,6 +21,8 @@ _WEIGHT = {
         (Severity.BLOCKER, Severity.SERIOUS, Severity.WARNING, Severity.GOOD, Severity.INFO)
     )
 }
+COST = "phase6.cost"
+"""The finding that gives the range of cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class Document:
         return next((finding for finding in rest if finding.severity is Severity.GOOD), None)
 
     @property
+    def cost(self) -> Finding | None:
+        """What a year would cost in-house, as a range; None where no plan was made."""
+        return next((finding for finding in self.measured if finding.message == COST), None)
+
+    @property
     def requests(self) -> int:
         """How many requests were measured in all."""
         return sum(round(m.value) for record in self.runs for m in record.metrics if m.name == "requests")
@@ -94,10 +101,13 @@ class Document:
         budget = ["--budget", f"{budget_s / 60:g}m"] if isinstance(budget_s, (int, float)) else []
         seed = ["--seed", str(self.study.seed)] if self.study.seed else []
         phases = ["--phases", ",".join(map(str, config["phases"]))] if config.get("phases") else []
+        places = ("documents", "questions", "assumptions")
+        files = [word for name in places if config.get(name) for word in (f"--{name}", str(config[name]))]
+        lang = ["--lang", str(config["lang"])] if config.get("lang") else []
         return tuple(
             shlex.join(("inhouse", *words))
             for words in (
-                ("study", *model, *budget, *phases, *seed),
+                ("study", *model, *budget, *phases, *files, *lang, *seed),
                 ("report", self.study.id[:10]),
                 ("runs", "export", self.study.id[:10]),
             )

@@ -66,9 +66,21 @@ TOPICS: Mapping[int, tuple[Topic, ...]] = {
         Topic("guard", ("guard", "guard_cost")),
         Topic("cost", ("ledger", "ledger_lost", "use", "cost")),
     ),
+    6: (
+        Topic("ownership", ("cost", "sensitivity", "solved")),
+        Topic("people", ("people",)),
+        Topic(
+            "market",
+            (
+                *("cheaper", "dearer", "break_even_users", "break_even_requests"),
+                *("no_break_even_users", "no_break_even_requests"),
+            ),
+        ),
+    ),
 }
 """The notes of each phase. A finding that no topic names goes to the phase's note `other`."""
 
+_STEMS = {0: "study", 6: "plan"}  # what is none of the five phases
 _OTHER, _NOT_MEASURED = "other", "not-measured"
 
 
@@ -87,8 +99,7 @@ def write_notes(store: Store, study_id: str, folder: Path, lang: str) -> list[Pa
 
 
 def _file(phase: int, topic: Topic) -> str:
-    """The note's name; phase 0 is the study as a whole."""
-    return f"phase{phase}-{topic.name}.md" if phase else f"study-{topic.name}.md"
+    return f"{_STEMS.get(phase, f'phase{phase}')}-{topic.name}.md"
 
 
 def note(
@@ -106,7 +117,7 @@ def note(
 
     study = document.study
     said = [render(finding, lang, mark=plain) for finding in findings]
-    phase_name = fill(t("note.phase" if phase else "note.phase0"), {"phase": phase}, lang)
+    phase_name = fill(t(f"note.{_STEMS[phase]}" if phase in _STEMS else "note.phase"), {"phase": phase}, lang)
     lines = [
         f"# {phase_name}: {t(f'note.{topic.name}')}",
         "",

@@ -132,6 +132,10 @@ class _Writer:
                 yield Paragraph((link,))
                 yield Paragraph(spans(said.text))
                 yield from self._evidence(finding)
+        if decision.severity is not None:
+            yield Heading(3, self.t("ui.cost"))
+            cost = spans(render(document.cost, lang, mark=marked).text) if document.cost else None
+            yield Paragraph(cost or spans(self.t("ui.no_cost")))
         if decision.first is not None:
             yield Heading(3, self.t("ui.first"))
             yield Paragraph(spans(render(decision.first, lang, mark=marked).do))

@@ -1,0 +1,140 @@
+"""Every number in the report leads to its run; a run that is removed takes the sentences that stood on it along."""
+
+import math
+import re
+from html.parser import HTMLParser
+from itertools import product
+
+import pytest
+
+from inhouse.core.records import Finding
+from inhouse.report.document import Document, gather
+from inhouse.report.html import render_html
+from inhouse.report.language import LANGUAGES
+from inhouse.report.message import render
+from inhouse.study.phase1_findings import READING_TOKENS_S, phase1_findings
+
+# What a number may stand in: each holds a link to a run, or is the run itself.
+_HOLDERS = ("finding", "reasons", "best", "keys", "data", "run-card", "first")
+# Numbers that no run has measured: the study's date, machine and size, how many findings weigh what, ids, commands.
+_FREE = ("eyebrow", "lede", "facts", "run", "line")
+_VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Walk(HTMLParser):
+    """Every piece of text with the elements around it, outermost first; and the links inside each element."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[dict] = []
+        self.pieces: list[tuple[str, list[dict]]] = []
+        self.links: dict[int, set[str]] = {}
+        self.ids: dict[str, str] = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        element = {"tag": tag, **{key: value or "" for key, value in attrs}}
+        if "id" in element:
+            self.ids[element["id"]] = tag
+        if tag == "a" and element.get("href", "").startswith("#"):
+            for around in self.open:
+                self.links.setdefault(id(around), set()).add(element["href"][1:])
+        if tag not in _VOID:
+            self.open.append(element)
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop()["tag"] != tag:
+            pass
+
+    def handle_data(self, data):
+        if data.strip():
+            self.pieces.append((data, list(self.open)))
+
+
+def classes(element: dict) -> set[str]:
+    return set(element.get("class", "").split())
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_number_on_the_page_is_one_link_from_its_run(document: Document, lang: str):
+    walk = Walk(render_html(document, lang))
+    runs = {f"run-{record.run.id}" for record in document.runs}
+    assert runs <= walk.ids.keys()
+    seen = 0
+    for text, around in walk.pieces:
+        tags = {element["tag"] for element in around}
+        if not re.search(r"\d", text) or tags & {"style", "title", "pre", "code", "svg", "nav", "h2", "footer"}:
+            continue
+        if any(classes(element) & set(_FREE) for element in around):
+            continue
+        holder = next(
+            (e for e in around if classes(e) & set(_HOLDERS) or e["tag"] == "figure" or e.get("id") in runs), None
+        )
+        assert holder is not None, f"{text!r} stands in nothing that leads to a run"
+        seen += 1
+        if holder.get("id") in runs or any(e.get("id") == "not-measured" for e in around):
+            continue
+        led = walk.links.get(id(holder), set())
+        assert any(target in runs or target.startswith(("fig-", "finding-")) for target in led), (
+            f"{text!r} leads to no run"
+        )
+        assert led <= walk.ids.keys(), "every link leads somewhere"
+    assert seen > 150
+
+
+def test_every_figure_of_a_finding_follows_from_its_evidence(store, study, document):
+    """Findings as really derived: each number is a metric's, a label's or a config's, or arithmetic of two of them."""
+    for finding in phase1_findings(store, study.id):
+        for name, value in finding.figures.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                assert follows(float(value), finding, document), f"{finding.message}: {name} = {value}"
+
+
+def follows(value: float, finding: Finding, document: Document) -> bool:
+    known = set(_numbers(finding, document))
+    if any(close(value, one * factor) for one in known for factor in (1, 100, 3600)):
+        return True
+    return any(
+        close(value, result)
+        for a, b in product(known, repeat=2)
+        for result in ([a / b, a / b * 100, (a / b - 1) * 100] if b else []) + [a + b, a - b]
+    )
+
+
+def _numbers(finding: Finding, document: Document):
+    yield READING_TOKENS_S
+    yield float(document.study.environment.ram_bytes)
+    for item in finding.evidence:
+        metric = item.metric
+        yield metric.value
+        yield from (float(x) for x in (metric.low, metric.high, metric.n) if x is not None)
+        yield from (float(x) for x in metric.labels.values() if isinstance(x, (int, float)))
+    streams = [m.labels["streams"] for r in document.runs for m in r.metrics if "streams" in m.labels]
+    yield float(max(streams))
+
+
+def close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def test_every_piece_of_evidence_is_what_its_run_holds(document: Document):
+    metrics = {record.run.id: record.metrics for record in document.runs}
+    for finding in document.findings:
+        for item in finding.evidence:
+            assert item.metric in metrics[item.run_id], finding.message
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_removed_run_takes_every_sentence_that_stood_on_it(store, study, document, lang):
+    for record in document.runs:
+        before = gather(store, study.id)
+        stood = [f for f in before.findings if any(item.run_id == record.run.id for item in f.evidence)]
+        assert stood
+        store.delete_run(record.run.id)
+        page = re.sub(r"<[^>]+>|\u2060", "", render_html(gather(store, study.id), lang)).replace("&#39;", "'")
+        for finding in stood:
+            assert render(finding, lang).text not in page, finding.message
+        assert record.run.id not in page
+    nothing = gather(store, study.id)
+    assert nothing.decision.severity is None
+    assert len(nothing.withdrawn) == len(document.measured)
