@@ -8,13 +8,19 @@ STAMP  := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install study test lint types imports check format bench clean
+.PHONY: help install study example test lint types imports check format bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 study: install  ## Set everything up, pull a model, measure it, write report.html and notes/ (ARGS="--budget 5m --lang ko")
 	$(BIN)/inhouse study $(ARGS)
+
+example: install  ## Make a study with the real model, and from it examples/: report and notes, ko and en (ARGS="--budget 10m")
+	INHOUSE_DATA_DIR=$(CURDIR)/.example $(BIN)/inhouse study --lang ko --out .example $(ARGS)
+	for lang in ko en; do \
+		INHOUSE_DATA_DIR=$(CURDIR)/.example $(BIN)/inhouse report --lang $$lang -o examples/report.$$lang.html \
+			-f html -f pdf -f md --notes examples/notes.$$lang || exit 1; done
 
 test: install  ## Set everything up and run the tests (ARGS="-k store")
 	$(BIN)/inhouse models pull smollm2:135m

@@ -1,5 +1,7 @@
 """The decision follows from the findings' severities and sides by a plain rule, and from nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 from inhouse.core.records import Evidence, Finding, Metric, Severity, Side
@@ -49,3 +51,8 @@ def test_the_reasons_for_a_yes_are_the_good_ones_and_what_to_do_first_is_the_wor
     assert [finding.severity for finding in decision.reasons] == [Severity.GOOD] * 3
     assert decision.first is not None
     assert decision.first.message == "warning"
+
+
+def test_of_equal_findings_of_a_side_the_cost_speaks_first():
+    part, whole = found(Severity.SERIOUS, BIZ, "part"), replace(found(Severity.SERIOUS, BIZ, "whole"), phase=6)
+    assert [finding.message for finding in decide([part, whole]).reasons] == ["whole", "part"]

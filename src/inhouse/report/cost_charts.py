@@ -102,7 +102,12 @@ def _curves(metrics: tuple[Metric, ...], lang: str) -> Any:
                     axis=alt.Axis(values=[10, 100, 1000, 10000, 100000], format=",d")),
             y=alt.Y("y:Q", title=word(lang, "unit.million_won"), scale=alt.Scale(type="log"),
                     axis=alt.Axis(values=[10, 100, 1000, 10000], format=",d")),
-            color=alt.Color("series:N", sort=None, scale=alt.Scale(domain=names, range=list(COLOURS[: len(names)]))),
+            color=alt.Color(
+                "series:N",
+                sort=None,
+                scale=alt.Scale(domain=names, range=list(COLOURS[: len(names)])),
+                legend=alt.Legend(symbolType="stroke", symbolStrokeWidth=2),  # lines alone have no filled symbol
+            ),
         )
     )  # fmt: skip
 

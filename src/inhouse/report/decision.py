@@ -12,6 +12,7 @@ from enum import StrEnum
 from inhouse.core.records import Finding, Severity, Side
 
 REASONS = 3
+_PLAN = 6  # of equal findings of one side, what the whole costs speaks before what one part showed
 _AGAINST = (Severity.BLOCKER, Severity.SERIOUS, Severity.WARNING, Severity.GOOD, Severity.INFO)
 _FOR = (Severity.GOOD, Severity.WARNING, Severity.INFO)
 
@@ -73,7 +74,7 @@ def _weightiest(findings: Sequence[Finding], order: Sequence[Severity]) -> tuple
         left = [finding for finding in findings if finding.severity is severity]
         while left and len(chosen) < REASONS:
             spoken = [finding.side for finding in chosen]
-            finding = min(left, key=lambda one: spoken.count(one.side))
+            finding = min(left, key=lambda one: (spoken.count(one.side), one.phase != _PLAN))
             left.remove(finding)
             chosen.append(finding)
     return tuple(chosen)

@@ -139,7 +139,8 @@ def gather(store: Store, study_id: str) -> Document:
             f"The run {study.id[:10]} is no study but of kind {study.kind!r}",
             do="List the studies with `inhouse runs list --kind study`",
         )
-    kept = sorted(store.findings(study.id), key=lambda finding: _WEIGHT[finding.severity])
+    # Of equal weight, what was measured of the model comes before what it took to measure (phase 0).
+    kept = sorted(store.findings(study.id), key=lambda finding: (_WEIGHT[finding.severity], finding.phase == 0))
     runs = {run.id: run for run in (study, *store.list_runs(study_id=study.id))}
     runs |= {run.id: run for run in _runs_elsewhere(store, kept, known=runs.keys())}
     findings = tuple(finding for finding in kept if all(item.run_id in runs for item in finding.evidence))

@@ -26,6 +26,14 @@ _SUFFIXES = {
 }
 _ALIASES = {"B": "bytes", "B/s": "bytes/s", "%": "percent", "seconds": "s", "x": "ratio", "count": "", "1": ""}
 _NO_BREAK = "\u00a0"  # a number and its unit stay on one line
+# Shares of tries, answers or questions, from 0 to 1.
+_SHARES = frozenset(
+    {
+        *("accuracy", "attack_success", "answer_holds", "faithfulness", "cited", "refusal", "false_refusal"),
+        *("recall_1", "recall_3", "recall_5", "answer_exact"),
+    }
+)
+_SAID_AS = {"second": "assumption"}  # figures whose texts have their words under another name
 _COUNTED = ("", "tokens", "requests", "B")
 
 
@@ -40,7 +48,7 @@ def in_words(name: str, value: Scalar, lang: str) -> str:
     A text is said as the catalogue has it under `<name>.<value>` (an error's kind, a part's name), or as it is.
     """
     if isinstance(value, (str, bool)):
-        return word(lang, f"{name}.{value}", str(value))
+        return word(lang, f"{_SAID_AS.get(name, name)}.{value}", str(value))
     if value is None or not math.isfinite(value):
         return "–"
     unit = unit_of(name)
@@ -109,7 +117,7 @@ def scale(largest: float, unit: str) -> tuple[float, str]:
 
 def measured_in(metric: Metric) -> str:
     """The unit that a metric's name ends in, which says more than its own: tokens_s is tokens/s, not just 1/s."""
-    if metric.name.endswith(("_share", "error_rate")):
+    if metric.name.endswith(("_share", "error_rate")) or metric.name in _SHARES:
         return "share"
     return unit_of(metric.name) or metric.unit
 

@@ -9,9 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -23,7 +21,7 @@ from inhouse.report.figures import circumstances, identity, in_words, method_of,
 from inhouse.report.files import write_whole
 from inhouse.report.language import moment, word
 from inhouse.report.message import CLOSE, OPEN, Rendered, fill, marked, render
-from inhouse.report.outline import run_name, samples_said
+from inhouse.report.outline import config_lines, run_name, samples_said
 from inhouse.report.tables import heading, key_figures, pivot, tables
 from inhouse.store.repository import Store
 
@@ -93,7 +91,12 @@ def _engine(lang: str, document: Document) -> Environment:
         column=lambda table, index: heading(table, index, lang),
         method_of=lambda metric: method_of(metric, lang),
     )
-    engine.filters.update(prose=_prose, short=lambda run_id: run_id[:10], json=_json, ident=id)
+    engine.filters.update(
+        prose=_prose,
+        short=lambda run_id: run_id[:10],
+        config=lambda config: "\n".join(config_lines(config)),
+        ident=id,
+    )
     return engine
 
 
@@ -115,7 +118,3 @@ def _prose(text: str) -> Markup:
     # A figure stays on one line with the ending that follows it: 14.7%입니다.
     markup = re.sub(f"{CLOSE}(?=\\w)", f"{CLOSE}\u2060", markup)
     return Markup(markup.replace(OPEN, "<b>").replace(CLOSE, "</b>"))  # noqa: S704 - escaped above
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()

@@ -5,9 +5,10 @@ Knows neither Markdown nor Word.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any
 
 import orjson
 
@@ -50,6 +51,19 @@ def samples_said(record: RunRecord, lang: str) -> str:
     failed = [f", {in_words('kind', kind, lang)} {number(n, lang)}" for kind, n in ends.items() if kind is not None]
     kept = fill(word(lang, "ui.samples"), {"n": sum(ends.values())}, lang)
     return f"{kept}: {fill(word(lang, 'ui.answered'), {'n': ends.get(None, 0)}, lang)}" + "".join(failed)
+
+
+def config_lines(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """A run's configuration as JSON, a line for each value of the outer two levels."""
+
+    def written(value: Any, depth: int) -> str:
+        if not isinstance(value, Mapping) or not value or depth == 2:
+            return orjson.dumps(value).decode()
+        indent = "  " * (depth + 1)
+        inside = (f"{indent}{orjson.dumps(key).decode()}: {written(one, depth + 1)}" for key, one in value.items())
+        return "{\n" + ",\n".join(inside) + "\n" + "  " * depth + "}"
+
+    return tuple(written(config, 0).splitlines())
 
 
 def table_grid(table: Table, lang: str) -> Grid:
@@ -234,7 +248,7 @@ class _Writer:
         if record.metrics:
             grid = evidence_grid([Evidence(run.id, metric) for metric in record.metrics], self.lang)
             yield Grid(grid.head[:-1], tuple(row[:-1] for row in grid.rows))
-        yield Code(tuple(orjson.dumps(run.config, option=orjson.OPT_INDENT_2).decode().splitlines()))
+        yield Code(config_lines(run.config))
 
     def _anchor(self, finding: Finding) -> str:
         return next(f"finding-{n}" for n, one in enumerate(self.document.findings, 1) if one is finding)

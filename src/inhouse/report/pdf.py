@@ -18,6 +18,8 @@ _STYLE = "\n".join(
     (
         *(_FACE.format(weight, name) for name, (_, weight) in _FONTS.items()),
         '* { font-family: "Report Sans", sans-serif !important; }',
+        # Where words may break anywhere, the layout breaks them everywhere.
+        "body, .facts dd, .line, code { overflow-wrap: normal !important; }",
         "code { background: #f5f6f8; }",  # the one font has to do for code as well
     )
 )
