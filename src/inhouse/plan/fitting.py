@@ -120,7 +120,10 @@ def _steps(stage: StageSamples) -> _Steps | None:
     work[:, _CACHE] = cached
     work[:, _FIXED] = taken[:, 0] > 0
     work[:, _PROMPT], work[:, _SQUARE] = taken[:, 2], taken[:, 3]
-    keep = single & (requests >= 1)
+    # Prompts that do not fit into one step are taken in over several, of which the samples tell nothing.
+    sent = _Running(np.array([s.start_s for s in samples]), prompts[:, None]).at(middle - gaps / 2)[:, 0]
+    whole = (sent - there[:, 2] <= PROMPT_BATCH - requests) | (requests >= requests.max(initial=0))
+    keep = single & (requests >= 1) & whole
     alone = _alone(samples, prompts)
     return _Steps(
         np.concatenate([gaps[keep] / each[keep], alone[0]]),
