@@ -21,6 +21,7 @@ from inhouse.quality.text_scorers import tight
 NORMALISATIONS = ("none", "letters", "bytes", "tokens")
 # A letter that stands alone: "B", "(B)", "B.", "**B**", "정답: B", "B입니다"; not the B of "But".
 _LETTER = re.compile(r"(?<![A-Za-z])([A-Z])(?![A-Za-z'’])")
+_BEGINS = re.compile(r"\W*[A-Z](?:\s*$|\s*\n|[^\w\s'’]|[^\x00-\x7f])")
 _MARKED = re.compile(
     r"(?:answer|정답|답|선택)(?:\s*(?:is|은|는|:|：))*\s*[\(\*\"'\[]*([A-Z])(?![A-Za-z])", re.IGNORECASE
 )
@@ -106,9 +107,9 @@ def chosen_in(text: str, choices: tuple[str, ...]) -> int | None:
     letters = ascii_uppercase[: len(choices)]
     for pattern in (_MARKED, _LETTER):
         found = [match[1].upper() for match in pattern.finditer(text) if match[1].upper() in letters]
-        # "A" is also a word: a sentence that begins with it names a choice only where nothing follows.
-        if pattern is _LETTER and found and not re.match(r"\W*[A-Z](?:\W|$|[^\x00-\x7f])", text.strip()):
-            found = found if len(set(found)) == 1 and found[0] != "A" else []
+        # "A" and "I" are also words: without a mark they choose only where the answer begins with the bare letter.
+        if pattern is _LETTER and not _BEGINS.match(text):
+            found = found if len(set(found)) == 1 and found[0] not in "AI" else []
         if found:
             return letters.index(found[-1] if pattern is _MARKED else found[0])
     answer = tight(text)
