@@ -49,7 +49,7 @@ def follows(text: str, rule: Mapping[str, Any]) -> bool:
     if name not in RULES:
         raise BadSuite(f"There is no rule {name!r}", do=f"Choose of: {', '.join(sorted(RULES))}")
     try:
-        return RULES[name](text.strip(), rule)
+        return RULES[str(name)](text.strip(), rule)
     except (KeyError, TypeError, re.error) as error:
         raise BadSuite(f"The rule {dict(rule)!r} cannot be used", why=f"{type(error).__name__}: {error}") from None
 
@@ -69,7 +69,8 @@ def _counted(count: Callable[[str], int]) -> Rule:
         if not any(bound in values for bound in _BOUNDS):
             raise KeyError("one of " + ", ".join(_BOUNDS))
         n = count(text)
-        return n == values.get("exactly", n) and n >= values.get("at_least", n) and n <= values.get("at_most", n)
+        exactly, least, most = (values.get(bound, n) for bound in _BOUNDS)
+        return bool(n == exactly and least <= n <= most)
 
     return rule
 
