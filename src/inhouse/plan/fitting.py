@@ -103,7 +103,9 @@ def _steps(stage: StageSamples) -> _Steps | None:
     each = np.concatenate([np.full(len(p) - 1, n / len(p)) for p, n in zip(pieces, outputs, strict=True)])
     gaps = np.concatenate([np.diff(p) for p in pieces])
     middle = np.concatenate([(p[1:] + p[:-1]) / 2 for p in pieces])
-    following = np.concatenate([np.append(np.diff(p)[1:], 0.0) if len(p) > 1 else np.zeros(0) for p in pieces])
+    # After a request's last token the next step is taken to be as long as its usual one.
+    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    following = np.concatenate([np.append(np.diff(p)[1:], usual) if len(p) > 1 else np.zeros(0) for p in pieces])
     single = np.isclose(each, 1.0, atol=0.2)
     until = middle + (gaps + following) / 2
 
