@@ -12,14 +12,17 @@ from inhouse.bench.plan import parse_objectives
 from inhouse.bench.traces import read_trace
 from inhouse.cli.output import console, note, print_json, print_table, waiting
 from inhouse.cli.run_view import short_id
+from inhouse.core.environment import read_environment
 from inhouse.core.errors import UsageError
 from inhouse.core.records import RunStatus
 from inhouse.core.settings import get_settings
 from inhouse.core.units import format_seconds
 from inhouse.plan.assumptions import load_assumptions
 from inhouse.plan.capacity import OBJECTIVES, SHARE, CapacityPlan, Outcome, plan_capacity
+from inhouse.plan.capacity_run import keep_capacity
 from inhouse.plan.demand import Demand, demand_in, demand_of
 from inhouse.plan.fitting import service_of
+from inhouse.plan.hardware import find_layout, find_machine, predicted_service
 from inhouse.store.repository import Store
 
 
@@ -27,6 +30,11 @@ def capacity(
     run: Annotated[
         list[str] | None, typer.Option(metavar="RUN", help="A benchmark to fit. Repeatable. Default: the newest.")
     ] = None,
+    machine: Annotated[
+        str | None, typer.Option(help="A machine that is not here, predicted: l40s, h100, rtx-4090, … With --model.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model to predict: llama3.1:8b, qwen3:30b-a3b, …")] = None,
+    bits: Annotated[int | None, typer.Option(help="Width of its weights: 16, 8 or 4. Default: 16.")] = None,
     users: Annotated[float | None, typer.Option(help="People who use it.", min=1)] = None,
     requests: Annotated[float | None, typer.Option(help="Requests of each in a working day.", min=0.01)] = None,
     prompt_tokens: Annotated[float | None, typer.Option(help="Mean length of a prompt.", min=1)] = None,
@@ -48,6 +56,7 @@ def capacity(
     inhouse plan capacity --users 300
     inhouse plan capacity --run 3f2a --objective ttft=1s --objective tpot=80ms --share 99
     inhouse plan capacity --trace AzureLLMInferenceTrace_conv.csv
+    inhouse plan capacity --machine l40s --model llama3.1:8b --bits 8 --users 3000
     """
     if trace is not None:
         if any(given is not None for given in (users, requests, prompt_tokens, output_tokens)):
@@ -58,17 +67,28 @@ def capacity(
             load_assumptions(assumptions), users=users, requests_per_user_day=requests, prompt_tokens=prompt_tokens,
             output_tokens=output_tokens, burst=burst,
         )  # fmt: skip
-    with Store(get_settings().database_url) as store:
-        ids = run or [_newest(store)]
-        model = service_of(store, ids)
-    with waiting("simulating"):
-        plan = plan_capacity(
-            model, demand, objectives=parse_objectives(objective or []) or OBJECTIVES, share=share / 100, seed=seed
+    if (machine is None) != (model is None) or (machine is not None and run):
+        raise UsageError(
+            "A prediction needs a machine and a model, and no run", do="Give --machine and --model, or --run"
         )
+    with Store(get_settings().database_url) as store:
+        if machine is not None and model is not None:
+            ids: list[str] = []
+            service = predicted_service(find_machine(machine), find_layout(model, bits, get_settings().data_dir))
+        else:
+            ids = [store.get_run(one, kind="bench" if one == "last" else None).id for one in run or [_newest(store)]]
+            service, model = service_of(store, ids), store.get_run(ids[0]).model
+        with waiting("simulating"):
+            plan = plan_capacity(
+                service, demand, objectives=parse_objectives(objective or []) or OBJECTIVES, share=share / 100,
+                seed=seed,
+            )  # fmt: skip
+        kept = keep_capacity(store, plan, read_environment(), runs=ids, model=model, machine=machine or "", seed=seed)
     if json:
-        print_json({"runs": ids, "plan": plan.to_dict()})
+        print_json({"run": kept.id, "runs": ids, "model": model, "machine": machine, "plan": plan.to_dict()})
         return
-    _print(plan, demand, f"run {', '.join(map(short_id, ids))}: ")
+    _print(plan, demand, f"run {', '.join(map(short_id, ids))}: " if ids else "")
+    note(f"kept: inhouse runs show {short_id(kept.id)}")
 
 
 def _newest(store: Store) -> str:

@@ -12,6 +12,7 @@ from inhouse.plan.assumptions import stem_of
 from inhouse.plan.breakeven import REQUESTS, USERS
 from inhouse.store.repository import Store
 from inhouse.study.plan import PLAN
+from inhouse.study.plan_capacity_findings import capacity, gpu_capacity
 from inhouse.study.run_data import RunData, derive_findings
 
 # How many times the cheapest way ours may cost before it is serious; in how many draws ours must win to be good.
@@ -27,7 +28,9 @@ _Found = Iterator[Finding]
 
 def plan_findings(store: Store, study_id: str) -> list[Finding]:
     """What the plan's kept runs support, and one for each part that could not be made."""
-    return derive_findings(store, study_id, PLAN, {"ownership": _ownership})
+    return derive_findings(
+        store, study_id, PLAN, {"capacity": capacity, "gpu_capacity": gpu_capacity, "ownership": _ownership}
+    )
 
 
 def _ownership(data: RunData) -> _Found:
