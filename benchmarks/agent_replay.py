@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from inhouse.agent.config import AgentConfig, Limits
 from inhouse.agent.conversations import Conversations
@@ -46,7 +46,7 @@ QUESTIONS = (
     ("Ask the archive for the plan.", "Try it once more."),
     ("오늘은 무슨 요일이야?", "고마워."),
 )
-FORMS = ("native", "text", "schema")
+FORMS: tuple[Literal["native", "text", "schema"], ...] = ("native", "text", "schema")
 FAULT_EVERY = 11
 
 
@@ -111,7 +111,7 @@ async def compare(runs: int) -> int:
                     opened.model, tools=names, tool_form=FORMS[number % 3], context=1024, max_tokens=24,
                     temperature=0.8, seed=number, limits=Limits(steps=4),
                 )  # fmt: skip
-                world = Impatient(engine, config.model, run=ToolRuntime())  # type: ignore[arg-type]
+                world = Impatient(engine, config.model, run=ToolRuntime())
                 talk = kept.create(config.to_dict(), title=f"run {number}")
                 journal = kept.drive(talk.id)
                 for text in QUESTIONS[number % len(QUESTIONS)]:

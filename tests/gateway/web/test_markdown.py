@@ -59,7 +59,7 @@ def test_nothing_in_a_text_can_run_or_load(text):
             assert_harmless(html)
 
 
-@given(st.text(alphabet=st.sampled_from('<>[]()!`"\'&#;:/= \n|-*_1axjs\ud800가'), max_size=60))
+@given(st.text(alphabet=st.sampled_from("<>[]()!`\"'&#;:/= \n|-*_1axjs\ud800가"), max_size=60))
 def test_no_text_makes_anything_but_harmless_html(text):
     assert_harmless(to_html(text, {1: "/here/1"}))
 

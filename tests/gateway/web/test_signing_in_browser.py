@@ -11,7 +11,7 @@ def test_in_a_browser_one_signs_in_and_out_in_ones_own_language(talking, looks):
     assert page.locator("h1").inner_text() == "로그인"
     page.locator("#key").fill("ih-nothing")
     page.keyboard.press("Enter")
-    assert "폐기된 키" in page.locator("[role=alert]").first.inner_text()
+    assert "폐기된 키" in page.locator("#problem").inner_text()
     looks.complaints.clear()  # the browser notes the 401
     page.locator("#key").fill(talking.user)
     page.keyboard.press("Enter")
