@@ -1,6 +1,8 @@
 """Runs that are kept, taken over from the cache, gone on with, compared and held against bars."""
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,8 @@ from inhouse.quality.compare import compare_evals
 from inhouse.quality.gate import check_bars, headlines, junit
 from inhouse.quality.judge import judged
 from inhouse.quality.runner import EvalPlan, evaluate
-from inhouse.quality.suite import Item, Prompt, Sampling, ScorerUse, Suite
+from inhouse.quality.session import Session
+from inhouse.quality.suite import Item, Prompt, Sampling, ScorerUse, Suite, cases_of
 from inhouse.store.repository import Store
 
 
@@ -77,6 +80,23 @@ async def test_a_stopped_run_goes_on_with_what_is_left(store):
     assert done.status is RunStatus.DONE
     assert len(engine.requests) == 40 - kept
     assert len(Answers(store.database).of_run(done.id)) == 40
+
+
+async def test_an_end_while_answers_are_being_written_keeps_each_once(store):
+    begun = store.create_run("eval", {}, seed=0, environment=read_environment(), model="parrot")
+    case = cases_of(suite())[0]
+    with ThreadPoolExecutor(1) as other:
+        async with Session(TalkingEngine(), store, begun, model="parrot") as session:
+            await session.answer(case, {}, frozenset({"text"}))
+            holding = other.submit(hold_the_database, store, 1.8)
+            await asyncio.sleep(1.3)  # the write that comes every second has begun and waits
+        holding.result()
+    assert len(Answers(store.database).of_run(begun.id)) == 1
+
+
+def hold_the_database(store, seconds):
+    with store.database.write():
+        time.sleep(seconds)
 
 
 async def test_a_run_does_not_go_on_with_suites_that_changed(store):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -74,6 +75,7 @@ class Session:
         self._failed_in_a_row = 0
         self._identity = _identity(run.environment, model)
         self._flushing: asyncio.Task[None] | None = None
+        self._writing = threading.Lock()
 
     async def __aenter__(self) -> Session:
         self._flushing = asyncio.create_task(self._flush_often())
@@ -185,13 +187,14 @@ class Session:
             await asyncio.to_thread(self._flush)
 
     def _flush(self) -> None:
-        count = len(self._pending)
-        batch = self._pending[:count]
-        if not batch:
-            return
-        self.answers.add(self.run.id, [answer for answer, _ in batch])
-        self._store.add_samples(self.run.id, [sample for _, sample in batch if sample is not None])
-        del self._pending[:count]
+        with self._writing:  # a write under way in its thread goes on when its task is cancelled
+            count = len(self._pending)
+            batch = self._pending[:count]
+            if not batch:
+                return
+            self.answers.add(self.run.id, [answer for answer, _ in batch])
+            self._store.add_samples(self.run.id, [sample for _, sample in batch if sample is not None])
+            del self._pending[:count]
 
 
 async def together(parts: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
