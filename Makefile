@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-EXTRAS := postgres,plan,report,pdf,gateway,redis,otlp,semantic-cache,agent,pydantic-ai,docs,korean,chroma,pgvector,qdrant,pinecone
+EXTRAS := postgres,plan,quality,report,pdf,gateway,redis,otlp,semantic-cache,agent,pydantic-ai,docs,korean,chroma,pgvector,qdrant,pinecone
 STAMP  := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -1,6 +1,7 @@
 """Whether an answer says that it does not know, refuses, or claims something: by patterns, in Korean and English.
 
-How often the patterns agree with a person's reading is measured in tests/quality/test_abstention.py. Knows no model.
+How often the patterns agree with a person's reading has not been measured yet: review answers with
+`inhouse eval review` before a decision rests on them. Knows no model.
 """
 
 from __future__ import annotations
