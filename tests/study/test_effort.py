@@ -72,12 +72,15 @@ async def test_a_study_that_goes_on_counts_again_and_keeps_one_run_only(store):
 
 def test_processes_are_seen_by_what_they_are_and_add_up_over_sessions(store):
     study = build_study(store)
+    command = [sys.executable, "-c", "input()"]
+    earlier = subprocess.Popen(command, stdin=subprocess.PIPE)  # runs before: none of the study's
     for _ in range(2):
         with Watch() as watch:
             child = subprocess.Popen([sys.executable, "-c", "input()", "inhouse.engines.worker"], stdin=subprocess.PIPE)
             time.sleep(2.5)
             child.communicate(b"\n")
             watch.keep(store, study.id)
+    earlier.communicate(b"\n")
     assert store.progress(study.id)["effort"]["processes"] == {"engine": 2}
     assert store.progress(study.id)["parts"], "what was kept before stays"
 

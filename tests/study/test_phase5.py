@@ -52,9 +52,10 @@ async def test_phase_5_is_measured_on_gateways_of_its_own_and_said_with_evidence
         done = outcomes(store, study.id)
         assert {name: done[name].reason for name in done if done[name].status == "failed"} == {}
         assert {part.name for part in PHASE5} <= done.keys()
-        findings = {finding.message.removeprefix("phase5."): finding for finding in store.findings(study.id)}
+        said_of_phase = [finding for finding in store.findings(study.id) if finding.phase == 5]
+        findings = {finding.message.removeprefix("phase5."): finding for finding in said_of_phase}
         metrics = {run.id: store.metrics(run.id) for run in store.list_runs(study_id=study.id)}
-        assert list(findings.values()) == phase5_findings(store, study.id), "findings can be derived again"
+        assert said_of_phase == phase5_findings(store, study.id), "findings can be derived again"
     assert {"overload", "refusals", "failover", "cache", "guard", "guard_cost", "ledger", "use"} <= findings.keys()
     assert findings["ledger"].figures["seen"] > 0
     assert findings["cache"].figures["speedup_ratio"] > 1

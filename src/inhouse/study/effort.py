@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -37,7 +38,10 @@ _PREFIX = "INHOUSE_"
 
 @dataclass(slots=True)
 class Watch:
-    """Sees which processes the study starts, on a thread of its own, from entering the context to leaving it."""
+    """Sees which processes the study starts, on a thread of its own, from entering the context to leaving it.
+
+    Those that run already are not the study's.
+    """
 
     _seen: set[tuple[int, float]] = field(default_factory=set)
     _processes: Counter[str] = field(default_factory=Counter)
@@ -46,6 +50,9 @@ class Watch:
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> Watch:
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                self._seen.add((process.pid, process.create_time()))
         self._thread = threading.Thread(target=self._watch, name="effort", daemon=True)
         self._thread.start()
         return self
