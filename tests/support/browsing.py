@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
@@ -126,7 +127,9 @@ class Looks:
             locale={"ko": "ko-KR", "en": "en-US"}[lang], viewport={"width": width, "height": height}, base_url=site.url
         )
         context.set_default_timeout(10_000)
-        context.add_cookies([{"name": "inhouse_theme", "value": theme, "url": f"{site.url}/ui"}])
+        # With the path of the gateway's own: another would stay beside the one that a choice sets.
+        where = {"domain": urlsplit(site.url).hostname, "path": "/ui"}
+        context.add_cookies([{"name": "inhouse_theme", "value": theme, **where}])
         page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
         page.on("console", lambda said: said.type == "error" and self.complaints.append(f"{page.url}: {said.text}"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
 from browsing import too_wide, violations
+from playwright.sync_api import expect
 
 
 def test_in_a_browser_one_signs_in_and_out_in_ones_own_language(talking, looks):
