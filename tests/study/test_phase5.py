@@ -30,7 +30,7 @@ def settings(tiny_model: Path) -> Settings:
 
 
 def gateways() -> set[int]:
-    """Processes of ours that a study's gateway is made of."""
+    """Processes below this one that a gateway or an engine is made of."""
     found = set()
     for process in psutil.Process().children(recursive=True):
         try:
@@ -43,6 +43,7 @@ def gateways() -> set[int]:
 
 @pytest.mark.timeout(240)
 async def test_phase_5_is_measured_on_gateways_of_its_own_and_said_with_evidence(settings, tmp_path):
+    before = gateways()  # an engine that other tests share may run in this process
     said = []
     with Store(f"sqlite:///{tmp_path / 'study.db'}") as store:
         study = await run_study(
@@ -66,15 +67,16 @@ async def test_phase_5_is_measured_on_gateways_of_its_own_and_said_with_evidence
         for lang in ("en", "ko"):
             text = render(finding, lang)
             assert not any(mark in text.title + text.text + text.do for mark in "{}[]")
-    assert gateways() == set()
+    assert gateways() <= before
 
 
 async def test_a_gateway_that_cannot_start_says_why(settings):
+    before = gateways()
     broken = settings.model_copy(update={"model": "no-such-model"})
     with pytest.raises(EngineFailed, match="no-such-model"):
         async with gateway_process(broken, {}):
             pass
-    assert gateways() == set()
+    assert gateways() <= before
 
 
 async def test_the_users_own_gateway_settings_stay_out_of_it(settings, tmp_path, monkeypatch):
