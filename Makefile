@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install study example test lint types imports check format bench clean
+.PHONY: help install study example test lint types imports check format bench manual clean
 
 help:  ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,10 @@ bench: install  ## Run every benchmark in short form; each fails under its bar
 	@status=0; for script in benchmarks/[a-z]*.py; do \
 		case $$script in */fake_*) continue;; esac; \
 		echo "== $$script"; $(BIN)/python $$script || status=1; done; exit $$status
+
+manual: install  ## Build the manual, English and Korean, into site/
+	$(BIN)/pip install --quiet --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean:  ## Remove what make made (downloads and the store stay)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache site dist build
