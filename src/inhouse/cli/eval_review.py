@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import random
 from collections.abc import Sequence
 from typing import Annotated
 
-import numpy as np
 import typer
 
+from inhouse.bench.statistics import Estimate
 from inhouse.cli.eval_view import (
-    labels_by_answer,
     print_answer,
     print_comparison,
     print_figures,
@@ -21,13 +19,10 @@ from inhouse.cli.output import console, note, print_json, print_table
 from inhouse.core.errors import UsageError
 from inhouse.core.records import Run
 from inhouse.core.settings import get_settings
-from inhouse.quality.agreement import cohen_kappa, fleiss_kappa
 from inhouse.quality.answers import Answer, Answers, Label
 from inhouse.quality.compare import compare_evals
-from inhouse.quality.judge import judged
+from inhouse.quality.review import VERDICTS, labels_by_answer, to_review, trust
 from inhouse.store.repository import Store
-
-_KEYS = {"y": 1.0, "n": 0.0, "h": 0.5}
 
 
 def show(
@@ -95,21 +90,19 @@ def review(
     with Store(get_settings().database_url) as store:
         found = evaluation(store, run)
         kept = Answers(store.database)
-        answers = [one for one in kept.of_run(found.id, suite=suite) if one.error is None]
-        if not answers:
+        drawn = to_review(kept.of_run(found.id, suite=suite), seed=seed, limit=limit)
+        if not drawn:
             raise UsageError("There is nothing to review", do="See `inhouse eval show` for the run's suites")
         done = {label.answer_id for label in kept.labels(found.id) if label.person == who}
-        random.Random(seed).shuffle(answers)
-        waiting = [one for one in answers[:limit] if one.id not in done]
+        waiting = [one for one in drawn if one.id not in done]
         for place, one in enumerate(waiting, 1):
-            # Without the scorers' verdicts, which would lead the reviewer.
-            print_answer(_bare(one), number=f"{place} of {len(waiting)}. ")
+            print_answer(one, number=f"{place} of {len(waiting)}. ")
             verdict = _verdict()
             if verdict == "q":
                 break
             key, _, remark = verdict.partition(" ")
-            if key in _KEYS:
-                kept.label(Label(one.id or 0, who, _KEYS[key], remark.strip()))
+            if key in VERDICTS:
+                kept.label(Label(one.id or 0, who, VERDICTS[key], remark.strip()))
         labels = kept.labels(found.id)
         note(f"{sum(label.person == who for label in labels)} answers labelled by {who}")
         _trust(kept.of_run(found.id, suite=suite), labels)
@@ -134,12 +127,6 @@ def _verdict() -> str:
             return said
 
 
-def _bare(answer: Answer) -> Answer:
-    from dataclasses import replace
-
-    return replace(answer, scores={})
-
-
 def _chosen(answers: Sequence[Answer], count: int, *, wrong: bool) -> list[Answer]:
     """The answers to show: by their first score, the worst first."""
 
@@ -155,31 +142,20 @@ def _trust(answers: Sequence[Answer], labels: Sequence[Label]) -> None:
     """How far people agree among themselves, and each scorer with them; nothing where nobody labelled."""
     if not labels:
         return
-    rows = []
-    for scorer in dict.fromkeys(name for one in answers for name in one.scores):
-        found = judged(answers, labels, scorer)
-        if found is not None:
-            rows.append((f"{scorer} and people", found.n, _share(found.agreement), _kappa(found.kappa)))
-    ratings = [[label.value >= 0.5 for label in mine] for mine in labels_by_answer(labels).values() if len(mine) > 1]
-    if ratings:
-        rng = np.random.default_rng(0)
-        two = all(len(one) == 2 for one in ratings)
-        kappa = (
-            cohen_kappa([one[0] for one in ratings], [one[1] for one in ratings], rng)
-            if two
-            else fleiss_kappa(ratings, rng)
+    rows = [
+        (
+            "people among themselves" if one.scorer is None else f"{one.scorer} and people",
+            one.n, _share(one.agreement), _kappa(one.kappa),
         )
-        same = sum(len(set(one)) == 1 for one in ratings) / len(ratings)
-        rows.append(("people among themselves", len(ratings), f"{same:.0%}", _kappa(kappa)))
+        for one in trust(answers, labels)
+    ]  # fmt: skip
     if rows:
         print_table(("verdicts of", "answers", "agree", "kappa (95 %)"), rows)
 
 
-def _share(found: object) -> str:
-    value, low, high = (getattr(found, name) for name in ("value", "low", "high"))
-    return f"{value:.0%}" + ("" if low is None else f" ({low:.0%} to {high:.0%})")
+def _share(found: Estimate) -> str:
+    return f"{found.value:.0%}" + ("" if found.low is None else f" ({found.low:.0%} to {found.high:.0%})")
 
 
-def _kappa(found: object) -> str:
-    value, low, high = (getattr(found, name) for name in ("value", "low", "high"))
-    return f"{value:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")
+def _kappa(found: Estimate) -> str:
+    return f"{found.value:.2f}" + ("" if found.low is None else f" ({found.low:.2f} to {found.high:.2f})")

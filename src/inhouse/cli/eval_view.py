@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from inhouse.cli.output import console, note, print_table, progress
@@ -165,11 +165,3 @@ def _indented(text: str) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def labels_by_answer(labels: Sequence[Label]) -> Mapping[int, list[Label]]:
-    """People's labels by the answer that they are of."""
-    found: dict[int, list[Label]] = {}
-    for label in labels:
-        found.setdefault(label.answer_id, []).append(label)
-    return found

@@ -10,7 +10,7 @@ import numpy as np
 from inhouse.bench.statistics import RESAMPLES, Estimate
 from inhouse.quality.statistics import Floats
 
-__all__ = ["agreement", "auroc", "bootstrapped", "cohen_kappa", "ece", "fleiss_kappa"]
+__all__ = ["agreement", "agreement_of_all", "auroc", "bootstrapped", "cohen_kappa", "ece", "fleiss_kappa"]
 
 _NEEDED = 8  # items under which a bootstrap interval says nothing
 
@@ -18,6 +18,12 @@ _NEEDED = 8  # items under which a bootstrap interval says nothing
 def agreement(a: Sequence[Hashable], b: Sequence[Hashable], rng: np.random.Generator) -> Estimate:
     """The share of items on which two raters say the same."""
     same = np.array([float(one == other) for one, other in zip(a, b, strict=True)])
+    return bootstrapped(lambda rows: float(same[rows].mean()), len(same), rng)
+
+
+def agreement_of_all(ratings: Sequence[Sequence[Hashable]], rng: np.random.Generator) -> Estimate:
+    """The share of items on which all of their raters say the same."""
+    same = np.array([float(len(set(one)) == 1) for one in ratings])
     return bootstrapped(lambda rows: float(same[rows].mean()), len(same), rng)
 
 

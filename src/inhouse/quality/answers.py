@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, exists, func, insert, select, update
 
 from inhouse.core.errors import UsageError
 from inhouse.engines.base import TokenLogprob
@@ -102,6 +102,33 @@ class Answers:
             rows = connection.execute(query).mappings().all()
             by_answer = _by_answer(connection.execute(scored).mappings().all())
         return [_answer(row, by_answer.get(row["id"], {})) for row in rows]
+
+    def page(
+        self, run_id: str, *, suite: str | None = None, wrong: bool = False, skip: int = 0, limit: int = 40
+    ) -> tuple[list[Answer], int]:
+        """`limit` of the run's answers after `skip`, with their scores, and how many there are in all.
+
+        `wrong`: only those that failed, were not judged, or got less than everything from a scorer.
+        """
+        mine = answers.c.run_id == run_id
+        if suite is not None:
+            mine &= answers.c.suite == suite
+        if wrong:
+            scored = exists().where(scores.c.answer_id == answers.c.id)
+            mine &= ~scored | exists().where(scores.c.answer_id == answers.c.id, scores.c.value < 1)
+        query = select(answers).where(mine).order_by(answers.c.id).offset(skip).limit(limit)
+        with self._database.read() as connection:
+            of = connection.scalar(select(func.count()).select_from(answers).where(mine)) or 0
+            rows = connection.execute(query).mappings().all()
+            scored_rows = select(scores).where(scores.c.answer_id.in_([row["id"] for row in rows]))
+            by_answer = _by_answer(connection.execute(scored_rows).mappings().all())
+        return [_answer(row, by_answer.get(row["id"], {})) for row in rows], of
+
+    def suites(self, run_id: str) -> dict[str, int]:
+        """How many answers the run has of each suite."""
+        query = select(answers.c.suite, func.count()).where(answers.c.run_id == run_id).group_by(answers.c.suite)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query.order_by(func.min(answers.c.id)))}
 
     def get(self, answer_id: int) -> Answer:
         """One answer by its number; UsageError where there is none."""

@@ -48,6 +48,13 @@ class Store:
             self.close()
             raise
 
+    @classmethod
+    def over(cls, database: Database, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Store:
+        """The records in a database that somebody else has opened and closes; looks after no runs left behind."""
+        store = cls.__new__(cls)
+        store._clock, store._database = clock, database
+        return store
+
     def __enter__(self) -> Store:
         return self
 
@@ -155,16 +162,26 @@ class Store:
         engine: str | None = None,
         study_id: str | None = None,
         status: RunStatus | None = None,
+        before: str | None = None,
         limit: int | None = None,
     ) -> list[Run]:
-        """The runs that fit every filter given, newest first."""
+        """The runs that fit every filter given, newest first; `before`: only those older than the run of that id."""
         filters = {"kind": kind, "model": model, "engine": engine, "study_id": study_id, "status": status}
         query = select(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(tables.runs.c.id < before)
         for column, value in filters.items():
             if value is not None:
                 query = query.where(tables.runs.c[column] == value)
         with self._database.read() as connection:
             return [rows.run_from_row(row._mapping) for row in connection.execute(query)]
+
+    def kinds_and_models(self) -> tuple[list[str], list[str]]:
+        """Of which kinds and of which models there are runs, in alphabetical order."""
+        columns = (tables.runs.c.kind, tables.runs.c.model)
+        with self._database.read() as connection:
+            kinds, models = ([row[0] for row in connection.execute(select(one).distinct())] for one in columns)
+        return sorted(kinds), sorted(model for model in models if model)
 
     def delete_run(self, run_id: str, *, force: bool = False) -> None:
         """Removes a run and all that is kept under it; for a study its runs and findings too.
@@ -180,9 +197,11 @@ class Store:
         """Keeps the samples, all or none."""
         self._add(tables.samples, run_id, map(rows.sample_to_row, samples))
 
-    def samples(self, run_id: str, *, stage: str | None = None) -> list[Sample]:
-        """The run's samples in the order they were kept; of one stage, where given."""
-        query = _of_run(tables.samples, run_id)
+    def samples(
+        self, run_id: str, *, stage: str | None = None, skip: int = 0, limit: int | None = None
+    ) -> list[Sample]:
+        """The run's samples in the order they were kept; of one stage, where given; `limit` of them after `skip`."""
+        query = _of_run(tables.samples, run_id).limit(limit).offset(skip)
         if stage is not None:
             query = query.where(tables.samples.c.stage == stage)
         return [rows.sample_from_row(row) for row in self._fetch(query)]
