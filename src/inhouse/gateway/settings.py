@@ -129,6 +129,9 @@ class GatewaySettings(BaseSettings):
     """How long signing in to the pages lasts."""
     sign_ins_per_minute: int = Field(default=30, ge=1)
     """Attempts to sign in that one address may make, right or wrong."""
+    runs_for: Literal["admins", "everyone"] = "admins"
+    """Who may look at runs and reports and review answers in the pages. Whoever may sees all that was asked and said
+    there, passages of documents among it, whatever the key's access tags."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod

@@ -18,6 +18,7 @@ from inhouse.gateway.keys import hash_secret
 from inhouse.gateway.limits import RateLimits
 from inhouse.gateway.web import assets
 from inhouse.gateway.web.chat_routes import chat_routes
+from inhouse.gateway.web.run_pages import run_pages
 from inhouse.gateway.web.visit import (
     LANGUAGE_COOKIE,
     SESSION_COOKIE,
@@ -43,6 +44,7 @@ def web_routes(gateway: Gateway) -> tuple[Web, APIRouter]:
         from inhouse.gateway.web.document_pages import document_pages
 
         router.include_router(document_pages(web, gateway.documents))
+    router.include_router(run_pages(web))
     router.include_router(_entrance(web))
     return web, router
 
