@@ -5,7 +5,7 @@ A change here needs a migration under migrations/versions (a test compares the t
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, String, Table, Text
 
 from inhouse.store.tables import AnyText, RunId, UtcDateTime, metadata
 
@@ -21,12 +21,15 @@ web_sessions = Table(
     Index(None, "expires_at"),
 )
 
+# What came in each step of `step_s` seconds, at several grains. Each process writes sums of its own (`writer`), and
+# who reads adds them up: so nobody waits for a row that another changes.
 traffic = Table(
     "traffic",
     metadata,
     Column("step_s", Integer, primary_key=True, autoincrement=False),
+    Column("subject", AnyText, primary_key=True),  # all, model:<name>, team:<name>, key:<id> or host:<name>
     Column("at", BigInteger, primary_key=True, autoincrement=False),  # its beginning: seconds since 1970, UTC
-    Column("subject", AnyText, primary_key=True),  # model:<name>, or host:<name>
+    Column("writer", Text, primary_key=True),
     Column("sums", JSON, nullable=False),
 )
 
@@ -42,6 +45,10 @@ alerts = Table(
     Column("until", UtcDateTime),
     Column("value", Double, nullable=False),
     Column("threshold", Double, nullable=False),
-    Column("told", Boolean, nullable=False),
+    # When the webhook is to be told of how it stands now; NULL where there is nothing to tell.
+    Column("tell_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("problem", Text),  # why the last attempt failed
     Index(None, "rule", "subject", "is_open", unique=True),
+    Index(None, "since"),
 )
