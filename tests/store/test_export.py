@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from dataclasses import replace
 
 import orjson
@@ -9,6 +10,8 @@ import pytest
 
 from inhouse.core.errors import StoreError, UsageError
 from inhouse.core.records import Evidence, Finding, Metric, RunStatus, Series, Severity, Side
+from inhouse.quality.answers import Answer, Answers, Label
+from inhouse.quality.scorers import Response, Score
 from inhouse.store.export import import_json, runs_to_json, samples_to_csv
 from inhouse.store.repository import Store
 
@@ -126,3 +129,32 @@ def test_a_document_with_a_wrong_value_is_refused_whole(environment, path, value
     with pytest.raises(UsageError, match="cannot be read"):
         import_json(store, orjson.dumps(document))
     assert store.list_runs() == []
+
+
+def test_an_evaluation_comes_back_with_its_answers_scores_and_labels(store, make_run, tmp_path):
+    run_id = make_run("eval")
+    kept = Answers(store.database)
+    score = Score(0.5, "서울", {"found": 1, "reason": "half"})
+    response = Response("서울입니다", "stop", letters=(-0.1, -math.inf))
+    one = Answer(
+        "s", "1", "p", 0, "d" * 64, "수도는?", response, 3, 7, 2, 0.25, scores={"contains": score}, cluster="k"
+    )
+    kept.add(run_id, [one, replace(one, item="2", error="it ended", scores={})])
+    kept.label(Label(kept.of_run(run_id)[0].id, "mina", 1.0, "fine"))
+    store.finish_run(run_id, RunStatus.DONE)
+    text = runs_to_json(store, run_id)
+    with Store(f"sqlite:///{tmp_path / 'other.db'}") as other:
+        import_json(other, text.encode())
+        there = Answers(other.database)
+        ours, theirs = ([replace(a, id=None) for a in where.of_run(run_id)] for where in (kept, there))
+        assert theirs == ours
+        assert [(label.person, label.value, label.note) for label in there.labels(run_id)] == [("mina", 1.0, "fine")]
+        assert runs_to_json(other, run_id) == text
+
+
+def test_a_run_exported_before_evaluations_had_answers_is_still_read(store, make_run):
+    run_id = make_run()
+    document = orjson.loads(runs_to_json(store, run_id))
+    del document["runs"][0]["answers"]
+    store.delete_run(run_id, force=True)
+    assert [run.id for run in import_json(store, orjson.dumps(document))] == [run_id]

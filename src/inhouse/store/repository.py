@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, Select, Table, delete, func, inse
 from inhouse.core.environment import Environment
 from inhouse.core.errors import StoreError
 from inhouse.core.records import Finding, Metric, Run, RunStatus, Sample, Series
-from inhouse.store import rows, run_table, tables
+from inhouse.store import eval_rows, rows, run_table, tables
 from inhouse.store.database import Database
 from inhouse.store.identity import new_run_id, this_process
 from inhouse.store.rows import KeptRun
@@ -268,6 +268,7 @@ class Store:
             metrics=self.metrics(run_id),
             series=self.series(run_id),
             findings=self.findings(run_id),
+            answers=self._answers(run_id),
         )
 
     def restore_runs(self, kept: Iterable[KeptRun]) -> None:
@@ -290,6 +291,7 @@ class Store:
                 _insert(connection, tables.metrics, under, map(rows.metric_to_row, part.metrics))
                 _insert(connection, tables.series, under, map(rows.series_to_row, part.series))
                 _insert(connection, tables.findings, {"study_id": part.run.id}, map(rows.finding_to_row, part.findings))
+                eval_rows.restore_answers(connection, part.run.id, part.answers)
 
     # --- how --------------------------------------------------------------------------------------------
 
@@ -305,6 +307,10 @@ class Store:
             if replacing:
                 connection.execute(delete(table).where(table.c.run_id == run_id))
             _insert(connection, table, {"run_id": run_id}, records)
+
+    def _answers(self, run_id: str) -> list[eval_rows.KeptAnswer]:
+        with self._database.read() as connection:
+            return eval_rows.kept_answers(connection, run_id)
 
     def _fetch(self, query: Select[Any]) -> Sequence[RowMapping]:
         with self._database.read() as connection:

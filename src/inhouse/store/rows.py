@@ -11,6 +11,7 @@ from inhouse.core.environment import Environment
 from inhouse.core.errors import StoreError
 from inhouse.core.records import (
     Evidence,
+    Example,
     Finding,
     Metric,
     Run,
@@ -21,6 +22,7 @@ from inhouse.core.records import (
     Severity,
     Side,
 )
+from inhouse.store.eval_rows import KeptAnswer
 
 Row = Mapping[Any, Any]  # columns by name
 
@@ -43,6 +45,7 @@ class KeptRun:
     metrics: Sequence[Metric]
     series: Sequence[Series]
     findings: Sequence[Finding]
+    answers: Sequence[KeptAnswer] = ()
 
 
 def run_to_row(run: Run) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def finding_to_row(finding: Finding) -> dict[str, Any]:
         "severity": finding.severity.value,
         "message": finding.message,
         "figures": finding.figures,
-        "evidence": [{"run_id": e.run_id, "metric": asdict(e.metric)} for e in finding.evidence],
+        "evidence": [_evidence_to_json(item) for item in finding.evidence],
     }
 
 
@@ -128,5 +131,15 @@ def finding_from_row(row: Row) -> Finding:
         severity=Severity(row["severity"]),
         message=row["message"],
         figures=row["figures"],
-        evidence=tuple(Evidence(e["run_id"], metric_from_row(e["metric"])) for e in row["evidence"]),
+        evidence=tuple(_evidence_from_json(item) for item in row["evidence"]),
     )
+
+
+def _evidence_to_json(item: Evidence) -> dict[str, Any]:
+    kept: dict[str, Any] = {"run_id": item.run_id, "metric": asdict(item.metric)}
+    return kept | ({"examples": [asdict(one) for one in item.examples]} if item.examples else {})
+
+
+def _evidence_from_json(item: Row) -> Evidence:
+    examples = tuple(Example(**one) for one in item.get("examples", ()))
+    return Evidence(item["run_id"], metric_from_row(item["metric"]), examples)
