@@ -177,11 +177,26 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A real question with the answer that came, kept beside a figure that counts many of them.
+
+    `rank` says which of them it is: "worst", "typical" or "best". `verdict` is what was found of it, as the id of a
+    word in the report's catalogues under `verdict.` ("right", "claimed"); empty where there is none.
+    """
+
+    rank: str
+    question: str
+    answer: str
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a finding stands on: one metric of one run."""
+    """What a finding stands on: one metric of one run, and answers of that run that show what it counts."""
 
     run_id: str
     metric: Metric
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +214,8 @@ class Finding:
     message: str
     figures: Mapping[str, Scalar]
     evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """The answers that its evidence shows."""
+        return tuple(example for item in self.evidence for example in item.examples)
