@@ -147,6 +147,32 @@ async def test_limits_slots_ledger_and_metrics_are_those_of_one_gateway(redis_ur
         assert all(served > 0 for served in requests_of(gateway.pids))
 
 
+async def test_whichever_worker_answers_it_tells_of_the_requests_of_both(redis_url, tmp_path):
+    async with (
+        switchable("a", tokens=60, token_s=0.1) as upstream,
+        workers(tmp_path, redis_url, *upstream_config(tmp_path, upstream), keys={"k": KeyLimits()}) as (gateway, texts),
+    ):
+        key = texts["k"]
+        asking = [asyncio.create_task(ask(gateway.url, key, stream=True)) for _ in range(12)]
+        while upstream.under_way < 12:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1.5)  # by then each worker has shown the other what it has
+        for _ in range(8):  # each over a connection of its own, which either may take
+            assert await metric(gateway.url, key, "inhouse_replica_requests_running") == 12
+            assert await metric(gateway.url, key, "inhouse_slots_used") == 12
+        headers = {"Authorization": f"Bearer {key}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{gateway.url}/admin/flow", headers=headers) as told,
+        ):
+            flow = await told.json()
+        assert flow["processes"] == 2
+        assert [replica["running"] for model in flow["models"] for replica in model["replicas"]] == [12]
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+
 async def test_a_killed_worker_is_replaced_and_what_it_had_promised_stays_counted(redis_url, tmp_path):
     async with (
         switchable("a", tokens=2) as upstream,

@@ -78,7 +78,19 @@ def admin_routes(gateway: Gateway) -> APIRouter:
         """Prometheus's metrics."""
         admin_of(gateway, request)
         gateway.metrics.ledger_failing.set(bool(gateway.ledger.failure))
+        if gateway.flow is not None:
+            await gateway.flow.look()
         return Response(await asyncio.to_thread(gateway.metrics.exposition), media_type=TEXT.decode())
+
+    @router.get("/admin/flow")
+    async def flow(request: Request) -> dict[str, Any]:
+        """How each model's queue and replicas stand now, over all processes of the gateway."""
+        admin_of(gateway, request)
+        if gateway.flow is None:
+            return {"processes": 1, "models": []}
+        await gateway.flow.look()
+        models = [asdict(pool) for pool in gateway.flow.everyone()]
+        return {"processes": gateway.flow.processes, "models": models}
 
     @router.get("/admin/keys")
     async def list_keys(request: Request, revoked: bool = False) -> list[dict[str, Any]]:

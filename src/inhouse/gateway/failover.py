@@ -48,6 +48,8 @@ class PoolStatus:
     waiting: int
     slots: int
     replicas: tuple[ReplicaStatus, ...]
+    shared: str | None = None
+    """The name under which processes share the queue; None where it is this process's own."""
 
 
 class Router:
@@ -161,6 +163,10 @@ class Router:
         """How each model's service stands now."""
         return tuple(_status(pool) for pool in self._pools.values())
 
+    async def refresh(self) -> None:
+        """Brings what `status` tells of queues that processes share up to date; SharedStateLost where it cannot."""
+        await asyncio.gather(*(pool.queue.refresh() for pool in self._pools.values()))
+
     async def start(self) -> None:
         """See `Upstream.start`."""
         for pool in self._pools.values():
@@ -235,4 +241,4 @@ def _status(pool: Pool) -> PoolStatus:
         ReplicaStatus(m.replica.name, m.condition, m.running, m.replica.slots, str(m.last_error or m.detail))
         for m in pool.members
     )
-    return PoolStatus(pool.model, pool.queue.running, pool.queue.waiting, pool.queue.slots, replicas)
+    return PoolStatus(pool.model, pool.queue.running, pool.queue.waiting, pool.queue.slots, replicas, pool.queue.shared)

@@ -83,6 +83,11 @@ class FairQueue:
         self._opens_at: float | None = None
 
     @property
+    def shared(self) -> str | None:
+        """See `Queue.shared`."""
+        return None
+
+    @property
     def slots(self) -> int:
         """See `Queue.slots`."""
         return self._slots
@@ -151,6 +156,9 @@ class FairQueue:
             for waiter in line.waiting:
                 if not waiter.granted.done():
                     waiter.granted.set_exception(again(error))
+
+    async def refresh(self) -> None:
+        """Nothing to ask for: all that there is is known here."""
 
     async def close(self) -> None:
         """Nothing to free."""

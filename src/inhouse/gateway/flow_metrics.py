@@ -15,7 +15,7 @@ _BY_REPLICA = ("model", "replica")
 
 
 class FlowCollector(Collector):
-    """The gauges of what `status` tells. A queue that processes share is counted in each as a whole."""
+    """The gauges of what `status` tells. A queue that machines share is counted on each as a whole."""
 
     def __init__(self, status: Callable[[], tuple[PoolStatus, ...]]) -> None:
         self._status = status
@@ -26,9 +26,11 @@ class FlowCollector(Collector):
         used = GaugeMetricFamily("inhouse_slots_used", "Slots of the model's replicas in use.", labels=_BY_MODEL)
         slots = GaugeMetricFamily("inhouse_slots", "Slots of the replicas that are up.", labels=_BY_MODEL)
         running = GaugeMetricFamily(
-            "inhouse_replica_requests_running", "Requests that this process has at the replica.", labels=_BY_REPLICA
+            "inhouse_replica_requests_running", "Requests that the gateway has at the replica.", labels=_BY_REPLICA
         )
-        up = GaugeMetricFamily("inhouse_replica_up", "1 where the replica takes requests.", labels=_BY_REPLICA)
+        up = GaugeMetricFamily(
+            "inhouse_replica_up", "1 where the replica takes requests of all processes.", labels=_BY_REPLICA
+        )
         for pool in self._status():
             waiting.add_metric((pool.model,), pool.waiting)
             used.add_metric((pool.model,), pool.running)

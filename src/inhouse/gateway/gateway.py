@@ -19,6 +19,7 @@ from inhouse.store.database import Database
 
 if TYPE_CHECKING:
     from inhouse.gateway.documents import Collections
+    from inhouse.gateway.flow_board import FlowBoard
     from inhouse.gateway.guard.guard import Guard
     from inhouse.gateway.keeper import Keeper
     from inhouse.gateway.offers import ServedAgent
@@ -51,6 +52,8 @@ class Gateway:
     """The collections of documents on offer, where there are any."""
     agents: Mapping[str, ServedAgent] = field(default_factory=dict)
     """The agents on offer, by the names that callers ask them by; they are models of the upstream as well."""
+    flow: FlowBoard | None = None
+    """How the models' queues and replicas stand, over all processes."""
     clock: Callable[[], float] = time.time
     draining: bool = False
     running: int = 0

@@ -19,6 +19,7 @@ from inhouse.gateway.bodies import BodyStore
 from inhouse.gateway.documents import Collections, DocumentsUpstream, open_collections
 from inhouse.gateway.failover import Router
 from inhouse.gateway.fair_queue import FairQueue
+from inhouse.gateway.flow_board import FlowBoard
 from inhouse.gateway.flow_metrics import FlowCollector
 from inhouse.gateway.gateway import Gateway
 from inhouse.gateway.keeper import Keeper
@@ -76,8 +77,9 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         await router.close()
         database.close()
         raise
+    flow = FlowBoard(router.status, router.refresh, shared, "" if loan is None else loan.parent)
     metrics = Metrics()
-    metrics.add(FlowCollector(router.status))
+    metrics.add(FlowCollector(flow.siblings))
     log = open_log(gateway_settings.log_level)
     return Gateway(
         settings=gateway_settings,
@@ -98,6 +100,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         tracing=_tracing(gateway_settings, log),
         documents=documents,
         agents=agents,
+        flow=flow,
     )
 
 

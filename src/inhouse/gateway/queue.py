@@ -24,6 +24,11 @@ class Queue(Protocol):
     """What grants slots."""
 
     @property
+    def shared(self) -> str | None:
+        """The name under which several processes have this queue together; None where it is this process's own."""
+        ...
+
+    @property
     def slots(self) -> int:
         """Requests that may run at once; 0 makes all wait."""
         ...
@@ -61,6 +66,14 @@ class Queue(Protocol):
 
     def abandon(self, error: InhouseError) -> None:
         """Ends all waiting in this process with the error."""
+        ...
+
+    async def refresh(self) -> None:
+        """Brings `waiting` and `running` of a queue that processes share up to date.
+
+        Raises:
+            SharedStateLost: what they share does not answer.
+        """
         ...
 
     async def close(self) -> None:

@@ -53,6 +53,7 @@ class Shared:
         self._closed = False
         self._beats: list[Callable[[], Awaitable[None]]] = []
         self._handlers: dict[str, Callable[[str], None]] = {}
+        self._shows: dict[str, Callable[[], str]] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
         try:
             self._redis, self._raw = (_connection(url, decode_responses=text) for text in (True, False))
@@ -78,6 +79,29 @@ class Shared:
     def on_message(self, topic: str, handle: Callable[[str], None]) -> None:
         """`handle` gets what scripts publish to this process under the topic ("topic text")."""
         self._handlers[topic] = handle
+
+    def show(self, topic: str, what: Callable[[], str]) -> None:
+        """Shows the other processes what `what` returns, anew with every sign of life (see `shown`)."""
+
+        async def tell() -> None:
+            with self._answers():
+                await self._redis.hset(self.key("shown", topic), self.process, what())
+
+        self._shows[topic] = what
+        self.on_beat(tell)
+
+    async def shown(self, topic: str) -> dict[str, str]:
+        """What each living process showed last under the topic, by process; this one's as it is now."""
+        with self._answers():
+            told = await self._unbroken(self._redis.hgetall(self.key("shown", topic)))
+            found = cast("dict[str, str]", told)
+            names = list(found)
+            alive = await self._unbroken(self._redis.mget([self.alive_prefix + name for name in names] or [""]))
+            gone = [name for name, sign in zip(names, alive, strict=False) if sign is None and name != self.process]
+            if gone:
+                await self._unbroken(self._redis.hdel(self.key("shown", topic), *gone))
+        living = {name: text for name, text in found.items() if name not in gone}
+        return living | ({self.process: self._shows[topic]()} if topic in self._shows else {})
 
     async def start(self) -> None:
         """Connects and begins to show signs of life."""

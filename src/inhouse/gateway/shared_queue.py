@@ -54,6 +54,11 @@ class SharedQueue:
         shared.on_beat(self._check)
 
     @property
+    def shared(self) -> str | None:
+        """See `Queue.shared`."""
+        return self._name
+
+    @property
     def slots(self) -> int:
         """See `Queue.slots`."""
         return self._local.slots
@@ -123,6 +128,10 @@ class SharedQueue:
         """See `Queue.abandon`."""
         self._local.abandon(error)
         self._end_waiting(error)
+
+    async def refresh(self) -> None:
+        """See `Queue.refresh`."""
+        await self._check()
 
     async def close(self) -> None:
         """Nothing to free: what a process held is free when it is gone."""
