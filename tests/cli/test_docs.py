@@ -250,3 +250,27 @@ def test_search_is_evaluated_and_ways_are_compared(inhouse: Run, handbook: Path,
     assert svg.read_text().startswith("<svg")
     assert inhouse("eval").code == 2
     assert "--review" in inhouse("eval", "--generate", "3").err
+
+
+@pytest.mark.timeout(180)
+def test_answers_are_judged_by_a_model_and_labelled_by_people(
+    inhouse: Run, handbook: Path, tiny: str, tmp_path: Path
+) -> None:
+    assert inhouse("add", str(handbook)).code == 0
+    questions, answers = tmp_path / "q.csv", tmp_path / "answers.jsonl"
+    questions.write_text("question,answers,document\nIn which class are trains booked?,second class,travel.md\n")
+    done = inhouse(
+        "eval", str(questions), "--model", tiny, "--judge", tiny, "--max-tokens", "12", "-k", "1",
+        "--review", str(answers), "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "judges its own answers" in done.err
+    named = {metric["name"]: metric for metric in done.json["metrics"]}
+    assert named["answer_judged"]["value"] in (0.0, 1.0)
+    assert named["agreement"]["labels"] == {"of": "judge", "with": "wordings"}
+    assert "Nobody has labelled" in inhouse("eval", "--labels", str(answers)).err
+    answers.write_text(answers.read_text().replace('"right": null', '"right": true'))
+    shown = inhouse("eval", "--labels", str(answers))
+    assert shown.code == 0, shown.err
+    assert "judge and people" in shown.out
+    assert "1 of 1 answers right" in shown.err

@@ -17,6 +17,7 @@ from inhouse.docs.compare import compare, ranked
 from inhouse.docs.compare_chart import chart
 from inhouse.docs.evaluate import Scored, answer_all, keep, metrics_of, paired, plan_config, search_all
 from inhouse.docs.generate import check, generate
+from inhouse.docs.judging import judge_all, labelled, read_labels, trust, write_answers
 from inhouse.docs.measures import exact, f1, faithfulness, holds, ndcg, recall, reciprocal_rank
 from inhouse.docs.questions import Question, read_questions, right_chunks
 from inhouse.docs.sources import Source
@@ -217,3 +218,63 @@ def test_search_is_measured_without_a_model(searcher):
     scored = search_all(QUESTIONS, searcher, k=3)
     assert [one.scores.get("recall_3") for one in scored] == [1.0, 1.0, 1.0, None]
     assert all(one.times["search_s"] > 0 for one in scored)
+
+
+def _judge(request):
+    """Passes what gives the reference, for a reason, as a judge is asked to."""
+    text = request.messages[-1].content
+    reference = text.split("[Reference answer]\n")[1].split("\n[Answer to grade]")[0].splitlines()
+    answer = text.split("[Answer to grade]\n")[1].split("\n[End of")[0]
+    verdict = "PASS" if any(one and one in answer for one in reference) else "FAIL"
+    return json.dumps({"reason": "compared", "verdict": verdict})
+
+
+def _scored(question, said, *, refused=False):
+    return Scored(question, {"answer_holds": holds(said, question.answers)}, {}, said, refused)
+
+
+async def test_answers_are_judged_and_the_judge_is_held_against_wordings_and_people(tmp_path):
+    questions = [Question(f"How many days in case {at}?", ("25 days", "twenty-five days")) for at in range(10)]
+    scored = [
+        _scored(one, "It is 25 days [1]." if at < 6 else "It is 30 days [2].") for at, one in enumerate(questions)
+    ]
+    scored += [_scored(questions[0], "This is not in the documents.", refused=True),
+               Scored(Question("Who won?", answerable=False), {"refusal": 1.0}, {}, "Nobody", True)]  # fmt: skip
+    model = SayingModel(_judge)
+    told = await judge_all(scored, model, "j")
+    assert [one.scores.get("answer_judged") for one in told] == [1.0] * 6 + [0.0] * 4 + [0.0, None]
+    assert len(model.requests) == 10  # neither the refusal nor the question without an answer
+    assert "[1]" not in model.requests[0].messages[-1].content.split("[Answer to grade]")[1]
+    agreement = {(one.name, one.labels["with"]): one for one in trust(labelled(told), seed=0)}
+    assert agreement["agreement", "wordings"].value == 1
+    assert agreement["kappa", "wordings"].n == 10
+
+    file = tmp_path / "answers.jsonl"
+    assert write_answers(file, told) == 10
+    with pytest.raises(UsageError, match="Nobody has labelled"):
+        read_labels(file)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for at, row in enumerate(rows[:8]):  # people pass one that the judge failed, and leave two unlabelled
+        row["right"] = at < 7
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = {(one.name, one.labels["of"], one.labels["with"]): one for one in trust(read_labels(file), seed=0)}
+    assert found["agreement", "judge", "people"].value == pytest.approx(7 / 8)
+    assert found["agreement", "judge", "people"].low is not None
+    assert 0 < found["kappa", "judge", "people"].value < 1
+    assert found["agreement", "judge", "wordings"].n == 10
+
+
+async def test_a_judge_without_a_verdict_leaves_the_answer_unjudged():
+    scored = [_scored(Question("How many?", ("25",)), "It is 25.")]
+    (told,) = await judge_all(scored, SayingModel(lambda request: "I would rather not say"), "j")
+    assert "answer_judged" not in told.scores
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not json\n", '{"question": "A?"}\n', '{"question": "A?", "answer": "b", "right": "yes"}\n']
+)
+def test_labels_that_cannot_be_used_say_why(tmp_path, text):
+    file = tmp_path / "answers.jsonl"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=r"labels|labelled"):
+        read_labels(file)

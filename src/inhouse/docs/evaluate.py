@@ -195,13 +195,13 @@ def samples_of(scored: Sequence[Scored], labels: Mapping[str, Scalar] | None = N
 
 def keep(
     store: Store, scored: Sequence[Scored], config: Mapping[str, object], *, environment: Environment, seed: int,
-    model: str | None, engine: str | None,
+    model: str | None, engine: str | None, more: Sequence[Metric] = (),
 ) -> Run:  # fmt: skip
-    """Keeps a run of kind docs_eval with its questions and figures."""
+    """Keeps a run of kind docs_eval with its questions and figures, and `more` figures of the same questions."""
     run = store.create_run(KIND, config, seed=seed, environment=environment, model=model, engine=engine)
     with ending(store, run):
         store.add_samples(run.id, samples_of(scored))
-        store.set_metrics(run.id, metrics_of(scored, seed=seed))
+        store.set_metrics(run.id, [*metrics_of(scored, seed=seed), *more])
     return store.get_run(run.id)
 
 

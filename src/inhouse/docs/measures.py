@@ -59,6 +59,11 @@ def faithfulness(said: str, passages: Sequence[str]) -> float | None:
     return sum(shares) / len(shares) if shares else None
 
 
+def without_citations(said: str) -> str:
+    """The answer's text without the numbers of its sources."""
+    return _CITED.sub("", said).strip()
+
+
 def _f1(said: list[str], wanted: list[str]) -> float:
     common = sum((Counter(said) & Counter(wanted)).values())
     return 2 * common / (len(said) + len(wanted)) if common else 0.0

@@ -40,9 +40,15 @@ async def rerank(
 
     async def judge(hit: Hit) -> float:
         async with gate:
-            return await _log_odds(engine, model, question, hit.chunk.chunk.text[:_LETTERS])
+            return await log_odds(engine, model, question, hit.chunk.chunk.text)
 
-    odds = await asyncio.gather(*(judge(hit) for hit in hits))
+    return reordered(hits, await asyncio.gather(*(judge(hit) for hit in hits)), share)
+
+
+def reordered(hits: Sequence[Hit], odds: Sequence[float], share: float) -> list[Hit]:
+    """The hits by their own scores and the model's odds, both standardised; see `rerank`."""
+    if len(hits) < 2:
+        return list(hits)
     both = [
         share * told + (1 - share) * found
         for told, found in zip(_standardised(odds), _standardised([hit.score for hit in hits]), strict=True)
@@ -54,12 +60,19 @@ async def rerank(
     ]
 
 
-async def _log_odds(engine: Engine, model: str, question: str, passage: str) -> float:
+async def log_odds(engine: Engine, model: str, question: str, passage: str) -> float:
+    """The model's log-odds that the passage (its first letters) answers the question.
+
+    The passage stands before the question, so that an engine with a prompt cache reads it once for many questions.
+    """
     request = ChatRequest(
         model=model,
         messages=(
             Message("system", "You judge whether a passage answers a question. Answer with one word: yes or no."),
-            Message("user", f'Passage:\n"""\n{passage}\n"""\n\nQuestion: {question}\n\nDoes the passage answer it?'),
+            Message(
+                "user",
+                f'Passage:\n"""\n{passage[:_LETTERS]}\n"""\n\nQuestion: {question}\n\nDoes the passage answer it?',
+            ),
         ),
         max_tokens=1,
         temperature=0.0,
