@@ -31,6 +31,7 @@ traffic = Table(
     Column("at", BigInteger, primary_key=True, autoincrement=False),  # its beginning: seconds since 1970, UTC
     Column("writer", Text, primary_key=True),
     Column("sums", JSON, nullable=False),
+    Index(None, "step_s", "at"),
 )
 
 alerts = Table(

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("sums", sa.JSON, nullable=False),
         sa.PrimaryKeyConstraint("step_s", "subject", "at", "writer", name="pk_traffic"),
     )
+    op.create_index("ix_traffic_step_s_at", "traffic", ["step_s", "at"])
     op.create_table(
         "alerts",
         sa.Column("id", run_id, nullable=False),
