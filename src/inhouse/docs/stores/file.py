@@ -116,6 +116,11 @@ def held_bytes(path: Path) -> int:
     return int(pages * size)
 
 
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def _error(path: Path, error: sqlite3.Error) -> StoreError:
     if "not a database" in str(error) or "malformed" in str(error):
         return StoreError(f"{path} is no readable collection", why=str(error), do="Remove it and sync again")

@@ -57,7 +57,7 @@ def migrate(
         on_progress(MigrateProgress("copy", done, len(documents)))
         there = target.document(document.id)
         if there is None or fingerprint(target, there) != fingerprint(source, document):
-            target.apply([_replacement(source, document)])
+            target.apply([copied_from(source, document)])
             copied += 1
     whole = hashlib.blake2b(digest_size=16)
     for done, document in enumerate(documents):
@@ -91,7 +91,8 @@ def fingerprint(store: VectorStore, document: Document) -> bytes:
     return digest.digest()
 
 
-def _replacement(source: VectorStore, document: Document) -> Replace:
+def copied_from(source: VectorStore, document: Document) -> Replace:
+    """The change that puts the source's document, whole, into another store."""
     stored = source.chunks_of(document.id)
     ids = [row.id for row in stored if row.chunk.embed]
     chunks: list[Chunk] = [row.chunk for row in stored]

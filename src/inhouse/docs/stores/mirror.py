@@ -68,7 +68,7 @@ class Mirror:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._folder = catalogue.path.with_name(catalogue.path.name + "-mirror")
+        self.folder = catalogue.path.with_name(catalogue.path.name + "-mirror")
         self._lock = threading.Lock()
         self._parts: tuple[_Part, ...] = ()
         self._version = -1
@@ -124,8 +124,8 @@ class Mirror:
             if self._catalogue.version() == self._version:
                 return
             try:
-                self._folder.mkdir(exist_ok=True)
-                folder: Path | None = self._folder if os.access(self._folder, os.W_OK) else None
+                self.folder.mkdir(exist_ok=True)
+                folder: Path | None = self.folder if os.access(self.folder, os.W_OK) else None
             except OSError:
                 folder = None
             with self._only_one(folder), self._catalogue.reading() as db:
@@ -233,8 +233,8 @@ class Mirror:
         with self._lock:
             try:
                 for part in self._parts:
-                    if (self._folder / part.name).exists():
-                        read(self._folder / part.name, whole=True)
+                    if (self.folder / part.name).exists():
+                        read(self.folder / part.name, whole=True)
                 living = np.concatenate(
                     [p.segment.ids if p.alive is None else p.segment.ids[p.alive] for p in self._parts]
                     or [np.zeros(0, np.int64)]
@@ -244,7 +244,7 @@ class Mirror:
             except (OSError, DamagedSegment):
                 whole = False
             if not whole:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                shutil.rmtree(self.folder, ignore_errors=True)
                 self._parts, self._version = (), -1
         self.catch_up()
         return whole

@@ -293,6 +293,17 @@ class PgVectorStore(VectorStore):
             take_lock(db, self._schema, wait_s=wait_s)
             yield
 
+    def size_bytes(self) -> int | None:
+        """Bytes of the schema's tables, with their indexes."""
+        return int(self._rows(pg.SIZE, (self._schema,))[0][0])
+
+    def drop(self) -> None:
+        """Drops the schema and closes every connection."""
+        sql = self._psycopg.sql
+        with self._open() as db:
+            db.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(self._schema)))
+        self.close()
+
     def close(self) -> None:
         """Closes every thread's connection."""
         for db in self._all:

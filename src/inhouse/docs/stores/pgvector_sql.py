@@ -10,6 +10,10 @@ import numpy as np
 from inhouse.docs.records import Chunk, Document
 from inhouse.docs.stores.base import Filter, StoredChunk, Vectors
 
+SIZE = """
+SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind IN ('r', 'm')
+"""
 TABLES = """
 CREATE TABLE IF NOT EXISTS version (number bigint NOT NULL);
 INSERT INTO version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM version);

@@ -87,6 +87,14 @@ class PineconeService:
             found.update((int(name), np.asarray(row.values, np.float32)) for name, row in answer.vectors.items())
         return found
 
+    def size_bytes(self) -> int | None:
+        """Pinecone does not tell."""
+        return None
+
+    def drop(self) -> None:
+        """Forgets the namespace's vectors; the index stays."""
+        self._ask(lambda: self._index.delete(delete_all=True, namespace=self._namespace))
+
     def reopen(self) -> None:
         """The service is always up to date."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from inhouse.core.errors import MissingExtra, StoreError
 from inhouse.docs.stores.base import Capabilities, Vectors
+from inhouse.docs.stores.file import folder_bytes
 
 T = TypeVar("T")
 
@@ -108,6 +110,16 @@ class QdrantService:
             lambda: self._client.retrieve(self._collection, list(ids), with_vectors=True, with_payload=False)
         )
         return {int(point.id): np.asarray(point.vector, np.float32) for point in points}
+
+    def size_bytes(self) -> int | None:
+        """All of the folder's files (other collections in it included); a server does not tell."""
+        return None if self._place.startswith(("http://", "https://")) else folder_bytes(Path(self._place))
+
+    def drop(self) -> None:
+        """Forgets the collection."""
+        if self._made:
+            self._ask(lambda: self._client.delete_collection(self._collection))
+            self._made = False
 
     def reopen(self) -> None:
         """A server is always up to date; a folder has no other process."""

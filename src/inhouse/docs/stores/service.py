@@ -47,6 +47,14 @@ class VectorService(Protocol):
         """The vectors under those ids."""
         ...
 
+    def size_bytes(self) -> int | None:
+        """Bytes that the service's folder takes; None where it does not tell."""
+        ...
+
+    def drop(self) -> None:
+        """Forgets the whole collection."""
+        ...
+
     def reopen(self) -> None:
         """Called when another process has changed the collection."""
         ...
@@ -149,6 +157,17 @@ class ServiceStore(CatalogueStore):
             rows = self.vectors(list(chunk_ids.values()))
             found.update(zip(chunk_ids, rows, strict=True))
         return found
+
+    def size_bytes(self) -> int | None:
+        """The catalogue's bytes and the service's; None where the service does not tell."""
+        service, catalogue = self._service.size_bytes(), super().size_bytes()
+        return None if service is None or catalogue is None else service + catalogue
+
+    def drop(self) -> None:
+        """The service forgets the collection first: a catalogue without vectors could not be synced away again."""
+        with self._alone():
+            self._service.drop()
+        super().drop()
 
     def close(self) -> None:
         """Closes the service's client and the catalogue."""

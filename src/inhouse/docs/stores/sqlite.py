@@ -5,6 +5,7 @@ A change is one transaction of the file; the first search after it brings the mi
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from inhouse.docs.stores.base import (
     check_dimensions,
 )
 from inhouse.docs.stores.catalogue import Catalogue
+from inhouse.docs.stores.file import folder_bytes, held_bytes
 from inhouse.docs.stores.mirror import Mirror
 from inhouse.docs.stores.rows import decode
 from inhouse.docs.stores.terms import Bag
@@ -110,6 +112,17 @@ class CatalogueStore(VectorStore):
     def verify(self) -> bool:
         """Checks the mirror against the file, byte by byte; False where it had to be built anew."""
         return self.mirror.verify()
+
+    def size_bytes(self) -> int | None:
+        """The file as it is once it is closed, and its mirror."""
+        return held_bytes(self.catalogue.path) + folder_bytes(self.mirror.folder)
+
+    def drop(self) -> None:
+        """Closes the collection and removes its file, with the journal, the mirror and the locks."""
+        self.close()
+        shutil.rmtree(self.mirror.folder, ignore_errors=True)
+        for ending in ("", "-wal", "-shm", "-lock"):
+            self.catalogue.path.with_name(self.catalogue.path.name + ending).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Gives connections and files back."""
