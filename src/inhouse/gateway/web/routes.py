@@ -18,7 +18,9 @@ from inhouse.gateway.keys import hash_secret
 from inhouse.gateway.limits import RateLimits
 from inhouse.gateway.web import assets
 from inhouse.gateway.web.chat_routes import chat_routes
+from inhouse.gateway.web.review_pages import review_pages
 from inhouse.gateway.web.run_pages import run_pages
+from inhouse.gateway.web.trace_pages import trace_pages
 from inhouse.gateway.web.visit import (
     LANGUAGE_COOKIE,
     SESSION_COOKIE,
@@ -44,7 +46,8 @@ def web_routes(gateway: Gateway) -> tuple[Web, APIRouter]:
         from inhouse.gateway.web.document_pages import document_pages
 
         router.include_router(document_pages(web, gateway.documents))
-    router.include_router(run_pages(web))
+    for pages in (review_pages, trace_pages, run_pages):  # the last one's addresses would take those of the others
+        router.include_router(pages(web))
     router.include_router(_entrance(web))
     return web, router
 

@@ -75,7 +75,7 @@ def shortened(text: str | None) -> tuple[str, bool]:
 
 def as_json(value: object) -> str:
     """A configuration as it is read best."""
-    return json.dumps(value, ensure_ascii=False, indent=1, default=str).encode("utf-8", "replace").decode()
+    return json.dumps(value, ensure_ascii=False, indent=1, default=_plain).encode("utf-8", "replace").decode()
 
 
 def took(run: Run, lang: str) -> str:
@@ -131,7 +131,9 @@ def _parts(metrics: Sequence[Metric], lang: str) -> list[HeatMap]:
         labels = metric.labels
         if {"suite", "scorer"} <= labels.keys() and 0 <= metric.value <= 1 and not metric.unit:
             part = labels_text({name: value for name, value in labels.items() if name not in ("suite", "scorer")})
-            suites.setdefault((str(labels["suite"]), metric.name), {})[part or "·", str(labels["scorer"])] = metric
+            suites.setdefault((str(labels["suite"]), metric.name), {})[
+                part or words.word(lang, "heat.whole"), str(labels["scorer"])
+            ] = metric
     return [
         _grid(f"{suite}: {name}", "part", "scorer", grid, lang)
         for (suite, name), grid in suites.items()
@@ -173,3 +175,7 @@ def _cell(metric: Metric | None, lang: str) -> Cell | None:
 def names_of(metrics: Iterable[Metric]) -> list[str]:
     """The names of the figures, each once, in their order."""
     return list(dict.fromkeys(metric.name for metric in metrics))
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
