@@ -136,3 +136,31 @@ def test_bad_demands_are_refused() -> None:
         plan_capacity(GPU, Demand(10, CHAT), share=1.5)
     with pytest.raises(UsageError):
         machines_for(CPU, Demand(1e9, CHAT), Objectives(e2e_s=60), 0.95)
+
+
+def test_the_tightest_objective_at_a_load_is_kept_by_just_the_share_and_grows_with_the_load() -> None:
+    plan = plan_capacity(GPU, Demand(3600, CHAT), objectives=GOAL, share=0.9)
+    ttft = [level.simulated.kept_s["ttft_s"] for level in plan.levels]
+    assert ttft == sorted(ttft)
+    level = plan.levels[3]
+    tight = Objectives(ttft_s=level.simulated.kept_s["ttft_s"])
+    again = level_at(GPU, CHAT, level.queue.requests_s, tight).simulated
+    assert again.attained == pytest.approx(0.9, abs=0.001)
+
+
+def test_a_recorded_hour_is_tried_itself_and_takes_more_machines_where_all_ask_at_once() -> None:
+    even = [TraceRequest(second / 2, 400, 120) for second in range(2000)]
+    at_once = [TraceRequest(100.0 * (second // 200), 400, 120) for second in range(2000)]
+    few, many = (machines_for(GPU, demand_in(trace, "t"), GOAL, 0.95).machines for trace in (even, at_once))
+    assert few is not None
+    assert many is not None
+    assert many > few
+
+
+def test_of_a_long_trace_the_busiest_hour_is_taken() -> None:
+    quiet = [TraceRequest(60.0 * minute, 10, 10) for minute in range(300)]
+    busy = [TraceRequest(7200 + second, 20, 20) for second in range(3600)]
+    demand = demand_in(sorted([*quiet, *busy], key=lambda one: one.at_s), "t")
+    assert demand.peak_requests_hour == pytest.approx(3660, rel=0.02)
+    assert demand.recorded is not None
+    assert demand.recorded.arrivals_s[-1] <= 3600

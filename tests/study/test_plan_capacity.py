@@ -72,6 +72,18 @@ async def test_a_fast_machine_is_enough_and_the_sentence_stands_on_the_capacity_
     assert store.get_run(run).config["runs"] == [store.progress(context.study.id)["parts"]["concurrency"]["run"]]
 
 
+async def test_what_is_kept_at_which_load_and_in_a_rush_is_said_with_its_figures(store: Store) -> None:
+    context = studied(store, FAST)
+    await made(context, "capacity")
+    found = {one.message: one for one in plan_findings(store, context.study.id)}
+    at_load = found["phase6.capacity_objective"].figures
+    assert at_load["half_ttft_s"] < at_load["high_ttft_s"]
+    rush = found["phase6.capacity_rush"].figures
+    assert rush["cold_start_s"] == 60
+    assert rush["rush_ratio"] == 3
+    assert 0 <= rush["rush_percent"] <= 100
+
+
 async def test_a_slow_machine_keeps_the_objectives_in_no_number(store: Store) -> None:
     context = studied(store, SLOW)
     await made(context, "capacity")
@@ -97,7 +109,8 @@ async def test_the_machine_to_buy_is_predicted_without_any_bench(store: Store) -
 async def test_no_place_stays_open_in_the_words(store: Store, model: ServiceModel, lang: str) -> None:
     context = studied(store, model)
     await made(context, "capacity")
-    await made(context, "gpu_capacity")
+    if model is FAST:
+        await made(context, "gpu_capacity")
     for finding in plan_findings(store, context.study.id):
         said = render(finding, lang)
         for text in (said.title, said.text, said.do):

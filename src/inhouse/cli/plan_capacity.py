@@ -16,13 +16,16 @@ from inhouse.core.environment import read_environment
 from inhouse.core.errors import UsageError
 from inhouse.core.records import RunStatus
 from inhouse.core.settings import get_settings
-from inhouse.core.units import format_seconds
+from inhouse.core.units import format_seconds, parse_seconds
 from inhouse.plan.assumptions import load_assumptions
-from inhouse.plan.capacity import OBJECTIVES, SHARE, CapacityPlan, Outcome, plan_capacity
+from inhouse.plan.capacity import OBJECTIVES, SHARE, CapacityPlan, plan_capacity
 from inhouse.plan.capacity_run import keep_capacity
 from inhouse.plan.demand import Demand, demand_in, demand_of
 from inhouse.plan.fitting import service_of
 from inhouse.plan.hardware import find_layout, find_machine, predicted_service
+from inhouse.plan.measured import cold_start_in
+from inhouse.plan.moments import RUSH, RUSH_S, Happening
+from inhouse.plan.outcome import Outcome
 from inhouse.store.repository import Store
 
 
@@ -41,6 +44,11 @@ def capacity(
     output_tokens: Annotated[float | None, typer.Option(help="Mean length of an answer.", min=1)] = None,
     trace: Annotated[Path | None, typer.Option(help="A recorded trace in place of all four.")] = None,
     burst: Annotated[float, typer.Option(help="1: people ask independently; more: in bursts.", min=0.1)] = 1.0,
+    rush: Annotated[float, typer.Option(help="How many times as many ask in a rush of 5 minutes.", min=1)] = RUSH,
+    urgent: Annotated[float, typer.Option(help="Share of the requests that go first, in percent.", min=0)] = 0.0,
+    cold_start: Annotated[
+        str | None, typer.Option(help="How long a machine takes to start: 40s. Default: as measured, else 60s.")
+    ] = None,
     objective: Annotated[
         list[str] | None, typer.Option(help="ttft=2s, tpot=100ms, e2e=10s. Repeatable. Default: the first two.")
     ] = None,
@@ -55,7 +63,7 @@ def capacity(
     inhouse bench run --streams 1,2,4,8 --prompt-tokens 64,512
     inhouse plan capacity --users 300
     inhouse plan capacity --run 3f2a --objective ttft=1s --objective tpot=80ms --share 99
-    inhouse plan capacity --trace AzureLLMInferenceTrace_conv.csv
+    inhouse plan capacity --trace AzureLLMInferenceTrace_conv.csv --urgent 20
     inhouse plan capacity --machine l40s --model llama3.1:8b --bits 8 --users 3000
     """
     if trace is not None:
@@ -81,7 +89,7 @@ def capacity(
         with waiting("simulating"):
             plan = plan_capacity(
                 service, demand, objectives=parse_objectives(objective or []) or OBJECTIVES, share=share / 100,
-                seed=seed,
+                happening=_happening(store, cold_start, None if machine else model, rush, urgent / 100), seed=seed,
             )  # fmt: skip
         kept = keep_capacity(store, plan, read_environment(), runs=ids, model=model, machine=machine or "", seed=seed)
     if json:
@@ -101,12 +109,21 @@ def _newest(store: Store) -> str:
     return found[0].id
 
 
+def _happening(store: Store, cold_start: str | None, model: str | None, rush: float, urgent: float) -> Happening:
+    """What is asked of the busiest hour. `model` is the one measured here (None: the machine is predicted)."""
+    if cold_start is not None:
+        return Happening(rush, urgent, parse_seconds(cold_start, "The cold start"), "given")
+    if model is not None and (measured := cold_start_in(store, model=model)) is not None:
+        return Happening(rush, urgent, measured.value, "measured")
+    return Happening(rush, urgent)
+
+
 def _print(plan: CapacityPlan, demand: Demand, origin: str) -> None:
     model = plan.model
     print_table(
         ["requests at once", "a step", "tokens/s of each", "tokens/s of all"],
         [
-            [count, format_seconds(step), f"{1 / step:.3g}", f"{count / step:.3g}"]
+            [count, format_seconds(step), _number(1 / step), _number(count / step)]
             for count, step in ((n, model.step_s(n)) for n, _ in model.decode_s)
         ],
         title="Decoding on one machine, with short contexts",
@@ -115,17 +132,60 @@ def _print(plan: CapacityPlan, demand: Demand, origin: str) -> None:
         ["load", "requests/h", "TTFT p50", "p95", "E2E p50", "p95", "within objectives"],
         [
             [
-                f"{level.queue.utilisation:.0%}", f"{level.queue.requests_s * 3600:,.4g}",
+                f"{level.queue.utilisation:.0%}", _number(level.queue.requests_s * 3600),
                 *_times(level.simulated), f"{level.simulated.attained:.1%}",
             ]
             for level in plan.levels
         ],
         title=f"One machine under load, simulated ({plan.prompt_tokens:,.0f} + {plan.output_tokens:,.0f} tokens)",
     )  # fmt: skip
+    print_table(
+        ["load", "TTFT", "TPOT", "E2E"],
+        [
+            [
+                f"{level.queue.utilisation:.0%}",
+                *(_kept(level.simulated, name) for name in ("ttft_s", "tpot_s", "e2e_s")),
+            ]
+            for level in plan.levels
+        ],
+        title=f"The tightest objectives that {plan.share * 100:g} % of the requests keep at each load",
+    )
+    if plan.moments:
+        _print_moments(plan)
     for line in _lines(plan, demand):
         console().print(line)
     off = "" if model.off is None else f", within {model.off:.1%} of each stage's time"
     note(f"{origin}{model.method}{off}; demand: {demand.source}")
+
+
+def _print_moments(plan: CapacityPlan) -> None:
+    asked = plan.happening
+    said = {
+        "rush": f"{asked.rush:g} times as many ask for {format_seconds(RUSH_S)}",
+        "rush_urgent": f"… of them the {asked.urgent:.0%} that go first",
+        "rush_others": "… and the others, behind them",
+        "replaced": f"one machine fails, and is back after {format_seconds(asked.cold_start_s)}",
+        "cold": f"all are started as the hour begins ({format_seconds(asked.cold_start_s)} each)",
+    }
+    machines = plan.need.machines
+    print_table(
+        ["in the busiest hour", "requests", "TTFT p50", "p95", "E2E p50", "p95", "within objectives"],
+        [
+            [said[one.name], f"{one.outcome.requests:,}", *_times(one.outcome), f"{one.outcome.attained:.1%}"]
+            for one in plan.moments
+        ],
+        title=f"What {machines} machine{'s' if machines != 1 else ''} would do in the ten minutes from then on",
+    )
+    note(f"a cold start of {format_seconds(asked.cold_start_s)}: {asked.cold_from}")
+
+
+def _number(value: float) -> str:
+    """Four figures and no exponent: 29,740; 12.47."""
+    return f"{float(f'{value:.4g}'):,.10g}"
+
+
+def _kept(outcome: Outcome, name: str) -> str:
+    return format_seconds(outcome.kept_s[name]) if name in outcome.kept_s else "–"
 
 
 def _times(outcome: Outcome) -> list[str]:
@@ -136,17 +196,17 @@ def _times(outcome: Outcome) -> list[str]:
 def _lines(plan: CapacityPlan, demand: Demand) -> Iterator[str]:
     need = plan.need
     yield (
-        f"One machine completes {plan.most_requests_s * 3600:,.4g} requests an hour at most; "
+        f"One machine completes {_number(plan.most_requests_s * 3600)} requests an hour at most; "
         f"{plan.knee_requests} at once bring nine tenths of what any number brings."
     )
     goal = f"{plan.objectives} for {plan.share * 100:g} % of the requests"
     if need.machines is None or need.level is None:
         yield f"No number of these machines keeps {goal}: one request alone breaks it."
         return
-    yield f"It keeps {goal} up to {plan.kept_requests_s * 3600:,.4g} requests an hour."
+    yield f"It keeps {goal} up to {_number(plan.kept_requests_s * 3600)} requests an hour."
     people = f"{demand.users:,.0f} users, " if demand.users else ""
     yield (
-        f"The busiest hour ({people}{plan.demand_requests_hour:,.4g} requests) takes {need.machines} "
+        f"The busiest hour ({people}{_number(plan.demand_requests_hour)} requests) takes {need.machines} "
         f"machine{'s' if need.machines != 1 else ''}, which would carry {plan.headroom or 0:.2g} times as many."
     )
     if need.one_away is not None:

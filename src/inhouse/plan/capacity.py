@@ -5,20 +5,21 @@ Percentiles are simulated, since they are what objectives are set on; the queuei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
 import numpy as np
 
 from inhouse.bench.plan import Objectives
-from inhouse.bench.statistics import QUANTILES
 from inhouse.core.errors import UsageError
 from inhouse.plan.demand import Demand, Lengths, workload_at
+from inhouse.plan.moments import HAPPENS_S, Happening, Moment, busiest_hours, moments
+from inhouse.plan.outcome import Outcome, outcome
 from inhouse.plan.queueing import LoadPrediction, capacity, knee, predict_load, rates
 from inhouse.plan.service import ServiceModel
-from inhouse.plan.simulate import Outage, Simulated, simulate
+from inhouse.plan.simulate import Outage, Workload, simulate
 
 LEVELS = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
 """Shares of the capacity at which a load is shown."""
@@ -30,23 +31,9 @@ REPAIR_S = 4 * 3600.0
 """How long a machine that failed is away (an assumption)."""
 
 _REQUESTS = 4000  # simulated for a level: the p95 then rests on 200
-_WARM = 0.1  # share of a simulation that is left out, since it begins with idle machines
 _HALVINGS = 9
 _FULLEST = 0.98
 _MOST_MACHINES = 4096
-_FAILS_S = 180.0  # when in the busiest hour a machine fails
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a simulation brought: percentiles of TTFT and E2E by name, and the share that kept the objectives."""
-
-    ttft_s: Mapping[str, float]
-    e2e_s: Mapping[str, float]
-    attained: float
-    requests: int
-    refused: int = 0
-    broken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +82,14 @@ class CapacityPlan:
     demand_requests_hour: float
     users: float | None
     need: Need
+    happening: Happening
+    moments: tuple[Moment, ...]
+    """What the busiest hour on the needed machines brings when something happens; empty where none keep it."""
 
     @property
     def headroom(self) -> float | None:
         """How many times the busiest hour's load the needed machines could carry within the objectives."""
-        if self.need.machines is None or not self.need.rate:
+        if self.need.machines is None or not self.kept_requests_s:
             return None
         return self.need.machines * self.kept_requests_s / self.need.rate
 
@@ -114,6 +104,7 @@ def plan_capacity(
     *,
     objectives: Objectives = OBJECTIVES,
     share: float = SHARE,
+    happening: Happening | None = None,
     seed: int = 0,
 ) -> CapacityPlan:
     """What the machine does and how many of them the demand takes.
@@ -123,11 +114,15 @@ def plan_capacity(
         demand: what is asked of all of them.
         objectives: what an answer is to keep.
         share: of the requests that are to keep them.
+        happening: what may happen in the busiest hour.
         seed: fixes the simulations.
     """
     if not objectives or not 0 < share < 1:
         raise UsageError("Capacity is planned for objectives that a share of the requests keeps, between 0 and 1")
+    happening = happening or Happening()
     lengths, each = demand.lengths, rates(model, demand.lengths)
+    kept = most_kept(model, lengths, objectives, share, burst=demand.burst, seed=seed)
+    need = machines_for(model, demand, objectives, share, alone=kept, seed=seed)
     at = knee(model, lengths)
     most = capacity(model, lengths)
     return CapacityPlan(
@@ -139,13 +134,18 @@ def plan_capacity(
         knee_requests=at,
         knee_requests_s=float(each[at - 1]),
         most_requests_s=most,
-        kept_requests_s=most_kept(model, lengths, objectives, share, burst=demand.burst, seed=seed),
+        kept_requests_s=kept,
         levels=tuple(
-            level_at(model, lengths, part * most, objectives, burst=demand.burst, seed=seed) for part in LEVELS
+            level_at(model, lengths, part * most, objectives, burst=demand.burst, seed=seed, share=share)
+            for part in LEVELS
         ),
         demand_requests_hour=demand.peak_requests_hour,
         users=demand.users,
-        need=machines_for(model, demand, objectives, share, seed=seed),
+        need=need,
+        happening=happening,
+        moments=()
+        if need.machines is None
+        else moments(model, demand, need.machines, objectives, happening=happening, share=share, seed=seed),
     )
 
 
@@ -158,12 +158,13 @@ def level_at(
     machines: int = 1,
     burst: float = 1.0,
     seed: int = 0,
+    share: float = SHARE,
 ) -> Level:
     """A load of `rate` requests a second on so many machines."""
     return Level(
         machines,
         predict_load(model, lengths, rate, machines=machines, burst=burst, seed=seed),
-        _simulated(model, lengths, rate, objectives, machines, burst, seed),
+        _simulated(model, lengths, rate, objectives, machines, burst, seed, share),
     )
 
 
@@ -199,19 +200,32 @@ def machines_for(
     share: float,
     *,
     repair_s: float = REPAIR_S,
+    alone: float | None = None,
     seed: int = 0,
 ) -> Need:
     """The fewest machines that keep the objectives in the busiest hour, and with one of them failing in it.
+
+    `alone` is what one of them keeps (requests a second), where the caller knows it.
 
     Raises:
         UsageError: it would take more than 4,096 of them.
     """
     lengths, rate = demand.lengths, demand.rate
-    alone = most_kept(model, lengths, objectives, share, burst=demand.burst, seed=seed)
-    if not alone:
+    if alone is None:
+        alone = most_kept(model, lengths, objectives, share, burst=demand.burst, seed=seed)
+    if not alone and _undisturbed(model, lengths, objectives, share) < share:
         return Need(rate, None, None, None, None, repair_s)
+
+    def on(count: int) -> Outcome:
+        if demand.recorded is not None:
+            return outcome([simulate(model, demand.recorded, machines=count)], objectives, share=share)
+        return _simulated(model, lengths, rate, objectives, count, demand.burst, seed, share)
+
     # Together machines carry at least what each carries alone, and no more than all of them can at all.
-    low, high = max(1, ceil(rate / capacity(model, lengths))), max(1, ceil(rate / alone))
+    low = max(1, ceil(rate / capacity(model, lengths)))
+    high = max(low, ceil(rate / alone)) if alone else low
+    while high <= _MOST_MACHINES and on(high).attained < share:  # a recorded hour is not as even as its mean
+        low, high = high + 1, 2 * high
     if high > _MOST_MACHINES:
         raise UsageError(
             f"The demand would take some {high:,} machines",
@@ -220,45 +234,20 @@ def machines_for(
         )
     while low < high:
         middle = (low + high) // 2
-        if _simulated(model, lengths, rate, objectives, middle, demand.burst, seed).attained >= share:
+        if on(middle).attained >= share:
             high = middle
         else:
             low = middle + 1
-    machines = high
-    hours = {
-        count: _one_away(model, demand, objectives, count, repair_s, seed) for count in range(machines, machines + 3)
-    }
+    hours = busiest_hours(demand, seed)
+    away = {count: _one_away(model, hours, objectives, count, repair_s, share) for count in range(high, high + 3)}
+    queue = predict_load(model, lengths, rate, machines=high, burst=demand.burst, seed=seed)
     return Need(
         rate=rate,
-        machines=machines,
-        level=level_at(model, lengths, rate, objectives, machines=machines, burst=demand.burst, seed=seed),
-        one_away=hours[machines],
-        with_spare=next((count for count, hour in hours.items() if hour.attained >= share), None),
+        machines=high,
+        level=Level(high, queue, on(high)),
+        one_away=away[high],
+        with_spare=next((count for count, hour in away.items() if hour.attained >= share), None),
         repair_s=repair_s,
-    )
-
-
-def outcome(simulations: Sequence[Simulated], objectives: Objectives, *, warm: float = _WARM) -> Outcome:
-    """What simulations brought together, the first `warm` share of each one's requests left out."""
-    parts = [(one, slice(int(len(one.arrivals_s) * warm), None)) for one in simulations]
-    ttft = np.concatenate([(one.first_s - one.arrivals_s)[part] for one, part in parts])
-    e2e = np.concatenate([(one.done_s - one.arrivals_s)[part] for one, part in parts])
-    left = np.concatenate([np.maximum(1, one.output_tokens[part] - 1) for one, part in parts])
-    good = ~np.isnan(e2e)
-    with np.errstate(invalid="ignore"):
-        for limit, values in (
-            (objectives.ttft_s, ttft), (objectives.tpot_s, (e2e - ttft) / left), (objectives.e2e_s, e2e),
-        ):  # fmt: skip
-            if limit is not None:
-                good &= values <= limit
-    answered = ~np.isnan(e2e)
-    return Outcome(
-        ttft_s=_percentiles(ttft[answered]),
-        e2e_s=_percentiles(e2e[answered]),
-        attained=float(good.mean()),
-        requests=len(good),
-        refused=sum(one.refused for one in simulations),
-        broken=sum(one.broken for one in simulations),
     )
 
 
@@ -270,24 +259,27 @@ def _simulated(
     machines: int,
     burst: float,
     seed: int,
+    share: float = SHARE,
 ) -> Outcome:
     # So many that all slots fill and empty many times over.
     count = max(_REQUESTS, 40 * machines * model.slots)
     work = workload_at(rate, lengths, count, burst=burst, seed=seed)
-    return outcome([simulate(model, work, machines=machines)], objectives)
+    return outcome([simulate(model, work, machines=machines)], objectives, share=share)
+
+
+def _undisturbed(model: ServiceModel, lengths: Lengths, objectives: Objectives, share: float) -> float:
+    """The share of the requests that keep the objectives where each has a machine for itself."""
+    longest_s = model.cycle_s(1, float(lengths.prompt_tokens.max()), float(lengths.output_tokens.max()))
+    work = replace(
+        workload_at(1.0, lengths, _REQUESTS), arrivals_s=np.arange(_REQUESTS, dtype=np.float64) * 2 * longest_s
+    )
+    return outcome([simulate(model, work)], objectives, share=share).attained
 
 
 def _one_away(
-    model: ServiceModel, demand: Demand, objectives: Objectives, machines: int, repair_s: float, seed: int
+    model: ServiceModel, hours: Sequence[Workload], objectives: Objectives, machines: int, repair_s: float, share: float
 ) -> Outcome:
-    """The busiest hour in which one machine fails at its third minute; of several such hours where few ask in one."""
-    each = max(1, round(demand.peak_requests_hour))
-    away = Outage(0, _FAILS_S, _FAILS_S + repair_s)
-    works = [demand.workload(each, seed=seed + hour) for hour in range(max(1, min(50, ceil(_REQUESTS / each))))]
-    return outcome([simulate(model, work, machines=machines, outages=(away,)) for work in works], objectives, warm=0.0)
-
-
-def _percentiles(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
-    if not len(values):
-        return {}
-    return {stat: float(np.quantile(values, q)) for stat, q in QUANTILES.items()}
+    """The busiest hour (each of several) in which one machine fails at its third minute."""
+    away = Outage(0, HAPPENS_S, HAPPENS_S + repair_s)
+    played = [simulate(model, work, machines=machines, outages=(away,)) for work in hours]
+    return outcome(played, objectives, share=share, warm=0.0)

@@ -12,6 +12,7 @@ from inhouse.store.repository import Store
 
 KIND = "plan_capacity"
 HOUR_S = 3600.0
+Labels = dict[str, Scalar]
 
 
 def keep_capacity(
@@ -49,15 +50,21 @@ def keep_capacity(
 def figures(plan: CapacityPlan) -> Iterator[Metric]:
     """The plan's figures, every one a prediction."""
     need, method = plan.need, "simulation"
-    labels: dict[str, Scalar] = {"objectives": str(plan.objectives)}
+    labels: Labels = {"objectives": str(plan.objectives)}
 
-    def figure(name: str, value: float, unit: str = "", **more: Scalar) -> Metric:
-        return Metric(name, value, unit, {**labels, **more}, method=method, predicted=True)
+    def figure(name: str, value: float, unit: str = "", at: Labels | None = None, n: int | None = None) -> Metric:
+        return Metric(name, value, unit, {**labels, **(at or {})}, n=n, method=method, predicted=True)
 
     yield figure("most_requests_hour", plan.most_requests_s * HOUR_S)
     yield figure("kept_requests_hour", plan.kept_requests_s * HOUR_S)
     yield figure("asked_requests_hour", plan.demand_requests_hour)
     yield figure("knee_requests", plan.knee_requests)
+    for level in plan.levels:
+        load: Labels = {"load_percent": round(level.queue.utilisation * 100)}
+        yield figure("offered_requests_hour", level.queue.requests_s * HOUR_S, at=load)
+        yield figure("within_percent", level.simulated.attained * 100, "%", at=load)
+        for name, seconds in level.simulated.kept_s.items():
+            yield figure(f"kept_{name}", seconds, "s", at=load)
     if need.machines is not None and need.level is not None and need.one_away is not None:
         yield figure("machines_needed", need.machines)
         if plan.headroom is not None:
@@ -65,7 +72,14 @@ def figures(plan: CapacityPlan) -> Iterator[Metric]:
         for name, times in (("ttft_s", need.level.simulated.ttft_s), ("e2e_s", need.level.simulated.e2e_s)):
             for stat in ("p50", "p95"):
                 if stat in times:
-                    yield figure(name, times[stat], "s", stat=stat, machines=need.machines)
-        yield figure("one_away_percent", need.one_away.attained * 100, "%", machines=need.machines)
+                    yield figure(name, times[stat], "s", {"stat": stat, "machines": need.machines})
+        yield figure("one_away_percent", need.one_away.attained * 100, "%", {"machines": need.machines})
         if need.with_spare is not None:
             yield figure("machines_with_spare", need.with_spare)
+        yield figure("rush_ratio", plan.happening.rush)
+        yield figure("start_s", plan.happening.cold_start_s, "s", {"from": plan.happening.cold_from})
+        for moment in plan.moments:
+            at: Labels = {"moment": moment.name, "machines": need.machines}
+            yield figure("moment_percent", moment.outcome.attained * 100, "%", at=at, n=moment.outcome.requests)
+            if "p95" in moment.outcome.ttft_s:
+                yield figure("ttft_s", moment.outcome.ttft_s["p95"], "s", {**at, "stat": "p95"})

@@ -61,7 +61,8 @@ class Demand:
     """Requests of the busiest hour, and of the day that it is part of (None where a trace does not say).
 
     `burst` is the standard deviation of the gaps between requests over their mean: 1 where people ask
-    independently of each other (a Poisson process), more where they come in bursts.
+    independently of each other (a Poisson process), more where they come in bursts. `recorded` is the busiest hour
+    itself where a trace was given: machines are then tried on the very requests, not on such as are like them.
     """
 
     peak_requests_hour: float
@@ -71,6 +72,7 @@ class Demand:
     peak_hour_share: float | None = None
     burst: float = 1.0
     source: str = "assumption"
+    recorded: Workload | None = None
 
     def __post_init__(self) -> None:
         if not self.peak_requests_hour > 0:
@@ -129,16 +131,37 @@ def demand_of(
 
 
 def demand_in(trace: Sequence[TraceRequest], name: str) -> Demand:
-    """The demand of a recorded trace: its own lengths, rate and burstiness."""
-    times = np.array([request.at_s for request in trace])
-    if len(times) < 3 or times[-1] <= 0:
+    """The demand of a recorded trace: the lengths, rate and burstiness of its busiest hour, and that hour itself.
+
+    Raises:
+        UsageError: fewer than three requests, or all at one moment.
+    """
+    hour = _busiest_hour(trace)
+    times = np.array([request.at_s for request in hour])
+    if len(times) < 3 or times[-1] <= times[0]:
         raise UsageError(f"The trace {name} is too short to tell a rate", do="Give one of at least three requests")
+    times -= times[0]
     gaps = np.diff(times)
     lengths = Lengths(
-        np.array([request.prompt_tokens for request in trace]), np.array([request.output_tokens for request in trace])
+        np.array([request.prompt_tokens for request in hour]), np.array([request.output_tokens for request in hour])
     )
-    rate = (len(times) - 1) / float(times[-1])
-    return Demand(rate * HOUR_S, lengths, burst=max(0.1, float(gaps.std() / gaps.mean())), source=name)
+    return Demand(
+        (len(times) - 1) / float(times[-1]) * HOUR_S,
+        lengths,
+        burst=max(0.1, float(gaps.std() / gaps.mean())),
+        source=name,
+        recorded=Workload(times, lengths.prompt_tokens, lengths.output_tokens),
+    )
+
+
+def _busiest_hour(trace: Sequence[TraceRequest]) -> Sequence[TraceRequest]:
+    """The hour that holds the most requests; all of a trace that is no longer."""
+    times = np.array([request.at_s for request in trace])
+    if not len(times) or times[-1] - times[0] <= HOUR_S:
+        return trace
+    ends = np.searchsorted(times, times + HOUR_S)
+    first = int(np.argmax(ends - np.arange(len(times))))
+    return trace[first : int(ends[first])]
 
 
 def workload_at(rate: float, lengths: Lengths, count: int, *, burst: float = 1.0, seed: int = 0) -> Workload:

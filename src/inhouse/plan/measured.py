@@ -1,10 +1,11 @@
-"""What a kept benchmark says of a machine: its speed for all its users, and the power it drew; takes no assumption."""
+"""What kept benchmarks say of a machine: its speed for all its users, its power, its cold start; assumes nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from inhouse.core.errors import UsageError
+from inhouse.core.records import Metric, RunStatus
 from inhouse.plan.assumptions import Amount, Assumptions
 from inhouse.store.repository import Store
 
@@ -39,6 +40,23 @@ class MeasuredMachine:
                 busy.range,
             )  # fmt: skip
         return assumptions.replaced(amounts)
+
+
+def cold_start_in(store: Store, *, model: str | None, study_id: str | None = None) -> Metric | None:
+    """How long the newest finished cold start of the model took in all, its file not in the page cache where that was
+    measured; None where nothing was.
+    """
+    for run in store.list_runs(kind="cold_start", status=RunStatus.DONE, study_id=study_id):
+        if run.model != model:
+            continue
+        totals = {
+            one.labels.get("cache"): one
+            for one in store.metrics(run.id)
+            if one.name == "cold_start_s" and one.labels.get("part") == "total"
+        }
+        if totals:
+            return totals.get("cold") or next(iter(totals.values()))
+    return None
 
 
 def measured_machine(store: Store, run_id: str) -> MeasuredMachine:

@@ -18,6 +18,8 @@ from inhouse.plan.comparison import compare, keep
 from inhouse.plan.demand import demand_of
 from inhouse.plan.fitting import service_of
 from inhouse.plan.hardware import find_layout, find_machine, predicted_service
+from inhouse.plan.measured import cold_start_in
+from inhouse.plan.moments import Happening
 from inhouse.plan.solved import solved_tasks
 from inhouse.study.base import Context, Part, outcomes
 
@@ -51,7 +53,9 @@ async def _capacity(context: Context) -> str:
         raise PartSkipped("No load was measured in this study", message="phase6.no_bench")
     demand = demand_of(_assumptions(context))
     model = await asyncio.to_thread(service_of, context.store, runs)
-    plan = await asyncio.to_thread(plan_capacity, model, demand, seed=context.config.seed)
+    started = cold_start_in(context.store, model=context.config.model, study_id=context.study.id)
+    happening = Happening() if started is None else Happening(cold_start_s=started.value, cold_from="measured")
+    plan = await asyncio.to_thread(plan_capacity, model, demand, happening=happening, seed=context.config.seed)
     kept = keep_capacity(
         context.store, plan, context.environment, runs=runs, model=context.config.model, seed=context.config.seed,
         study_id=context.study.id, name="capacity",

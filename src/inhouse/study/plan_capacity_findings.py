@@ -30,7 +30,9 @@ def capacity(data: RunData) -> _Found:
     figures = {**figures, "machines": int(needed.value)}
     evidence = data.evidence(needed, kept, most, asked)
     yield Finding(PLAN, Side.TECHNICAL, severity, "phase6.capacity", figures, evidence)
+    yield from _objective(data)
     yield from _failure(data, needed)
+    yield from _moments(data, needed)
 
 
 def gpu_capacity(data: RunData) -> _Found:
@@ -45,6 +47,37 @@ def gpu_capacity(data: RunData) -> _Found:
     figures |= {"ttft_s": ttft.value, "e2e_s": e2e.value}
     evidence = data.evidence(needed, kept, asked, ttft, e2e)
     yield Finding(PLAN, Side.TECHNICAL, Severity.INFO, "phase6.gpu_capacity", figures, evidence)
+
+
+def _objective(data: RunData) -> _Found:
+    """What objective can be kept at what load: at half of what a machine completes, and at nine tenths."""
+    found = {
+        f"{load}_{name}_s": data.find(f"kept_{name}_s", load_percent=percent)
+        for load, percent in (("half", 50), ("high", 90))
+        for name in ("ttft", "tpot")
+    }
+    knee = data.find("knee_requests")
+    if knee is None or any(metric is None for metric in found.values()):
+        return
+    figures: dict[str, Scalar] = {name: metric.value for name, metric in found.items() if metric is not None}
+    figures |= {"knee_requests": int(knee.value), "share_percent": float(data.run.config.get("share", 0)) * 100}
+    evidence = data.evidence(*found.values(), knee)
+    yield Finding(PLAN, Side.TECHNICAL, Severity.INFO, "phase6.capacity_objective", figures, evidence)
+
+
+def _moments(data: RunData, needed: Metric) -> _Found:
+    """What a rush, a machine that starts again, and a cold beginning of the busiest hour bring."""
+    brought = {name: data.find("moment_percent", moment=name) for name in ("rush", "replaced", "cold")}
+    rush, start = data.find("rush_ratio"), data.find("start_s")
+    if rush is None or start is None or any(metric is None for metric in brought.values()):
+        return
+    figures: dict[str, Scalar] = {f"{name}_percent": one.value for name, one in brought.items() if one is not None}
+    figures |= {"machines": int(needed.value), "rush_ratio": rush.value, "cold_start_s": start.value}
+    share = float(data.run.config.get("share", 0)) * 100
+    late = any(one.value < share for one in brought.values() if one is not None)
+    evidence = data.evidence(*brought.values(), rush, start, needed)
+    severity = Severity.WARNING if late else Severity.INFO
+    yield Finding(PLAN, Side.OPERATIONAL, severity, "phase6.capacity_rush", figures, evidence)
 
 
 def _failure(data: RunData, needed: Metric) -> _Found:
