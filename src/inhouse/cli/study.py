@@ -38,7 +38,7 @@ def study(
     lang: Annotated[str | None, typer.Option(help="Report in ko or en. Default: the locale's.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for report.html and notes/.")] = Path(),
     resume: Annotated[str | None, typer.Option(help="Go on with a stopped study: its id, or last.")] = None,
-    phases: Annotated[str, typer.Option(help="Which phases to make, by number.")] = "1,3,4,5",
+    phases: Annotated[str, typer.Option(help="Which phases to make, by number.")] = "1,2,3,4,5",
     documents: Annotated[
         Path | None, typer.Option(help="The folder that phase 4 asks. Default: a part of a real manual.")
     ] = None,

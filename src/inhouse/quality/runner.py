@@ -132,7 +132,7 @@ async def evaluate(
                 found += figures(suite, answers, interval=part.stopped_at)
                 if (pace := part.pace) is not None:
                     found.append(Metric("seconds_per_answer", pace, "s", {"suite": suite.name}, n=len(answers)))
-                store.set_metrics(run.id, [*found, *_costs(session, time.perf_counter() - begin)])
+                store.set_metrics(run.id, [*found, *costs(session, time.perf_counter() - begin)])
     return store.get_run(run.id)
 
 
@@ -267,7 +267,7 @@ def _described(suites: Sequence[Suite]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _costs(session: Session, seconds: float) -> list[Metric]:
+def costs(session: Session, seconds: float) -> list[Metric]:
     """What the run took in this process."""
     cost = session.cost
     counted = {

@@ -169,7 +169,8 @@ class Case:
             seed=seed + self.repeat,
             stop=how.stop,
             json_schema=how.json_schema,
-            top_logprobs=0 if how.logprobs else None,
+            # One alternative: llama.cpp's server takes none for no log-probabilities at all.
+            top_logprobs=1 if how.logprobs else None,
         )
 
 

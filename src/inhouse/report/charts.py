@@ -16,7 +16,7 @@ import altair as alt
 
 from inhouse.core.records import Series
 from inhouse.report.figures import measured_in, scale, unit_word
-from inhouse.report.language import word
+from inhouse.report.language import number, word
 from inhouse.report.tables import Row, Table
 
 WIDTH, HEIGHT = 300, 170
@@ -64,6 +64,8 @@ def charts_of(tables: dict[str, Table], lang: str) -> dict[str, Chart]:
         drawn.append(_lines("latency_by_prompt", table, ("ttft_s.p50", "ttft_s.p90", "ttft_s.p95"), lang))
     if (table := tables.get("memory")) is not None:
         drawn.append(_lines("memory_by_context", table, ("memory_measured_bytes", "memory_estimate_bytes"), lang))
+    if (table := tables.get("needles")) is not None:
+        drawn += [_heat(f"needles_{of}", table, of, lang) for of in ("ko", "en")]
     if (table := tables.get("cold_start")) is not None:
         drawn.append(_parts("cold_start_parts", table, lang))
     return {chart.name: chart for chart in drawn if chart is not None}
@@ -172,6 +174,37 @@ def _parts(name: str, table: Table, lang: str) -> Chart | None:
     )
     height = 44 * len(labels)
     return Chart(name, svg_of(chart, word(lang, f"chart.{name}"), height=height), table.run_ids, table.name)
+
+
+def _heat(name: str, table: Table, of: str, lang: str) -> Chart | None:
+    """A field for each length (across) and depth (down) of one language, the stronger the more was found."""
+    fields: list[dict[str, Any]] = []
+    for column in table.columns:
+        for row, cell in table.points(column.id):
+            if row.key[0] == of:
+                value = cell.metric.value
+                fields.append(
+                    {
+                        "x": number(float(row.key[1] or 0), lang), "y": word(lang, f"depth.{column.value}"),
+                        "value": value, "said": f"{value:.0%}", "order": row.key[1], "strong": value > 0.6,
+                    }
+                )  # fmt: skip
+    if not fields:
+        return None
+    down = [word(lang, f"depth.{column.value}") for column in table.columns]
+    across = list(dict.fromkeys(one["x"] for one in sorted(fields, key=lambda one: one["order"])))
+    base = alt.Chart(alt.InlineData(values=fields)).encode(
+        x=alt.X("x:N", sort=across, title=word(lang, "axis.length"), axis=alt.Axis(labelAngle=0, ticks=False)),
+        y=alt.Y("y:N", sort=down, title=None, axis=alt.Axis(domain=False, ticks=False, labelColor=INK)),
+    )
+    opacity = alt.Opacity("value:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 1]), legend=None)
+    said = alt.Color("strong:N", scale=alt.Scale(domain=[False, True], range=[INK, PAPER]), legend=None)
+    chart = alt.layer(
+        base.mark_rect(stroke=PAPER, strokeWidth=2, fill=_FIRST).encode(opacity=opacity),
+        base.mark_text(fontSize=11).encode(text="said:N", color=said),
+    )
+    runs = tuple(dict.fromkeys(cell.run_id for row in table.rows if row.key[0] == of for cell in row.cells if cell))
+    return Chart(name, svg_of(chart, word(lang, f"chart.{name}"), height=40 * len(down)), runs, table.name)
 
 
 def svg_of(chart: Any, label: str, *, height: int = HEIGHT) -> str:

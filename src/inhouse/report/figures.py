@@ -22,6 +22,7 @@ _SUFFIXES = {
     "won": "won",
     "ratio": "ratio",
     "bytes": "bytes",
+    "year": "year",
     "s": "s",
 }
 _ALIASES = {"B": "bytes", "B/s": "bytes/s", "%": "percent", "seconds": "s", "x": "ratio", "count": "", "1": ""}
@@ -31,9 +32,14 @@ _SHARES = frozenset(
     {
         *("accuracy", "attack_success", "answer_holds", "faithfulness", "cited", "refusal", "false_refusal"),
         *("recall_1", "recall_3", "recall_5", "answer_exact"),
+        *("followed", "right", "honesty", "in_korean", "acceptable"),
     }
 )
-_SAID_AS = {"second": "assumption"}  # figures whose texts have their words under another name
+_SAID_AS = {
+    "second": "assumption",
+    "best_wording": "wording",
+    "worst_wording": "wording",
+}  # figures whose texts have their words under another name
 _COUNTED = ("", "tokens", "requests", "B")
 
 
@@ -56,6 +62,8 @@ def in_words(name: str, value: Scalar, lang: str) -> str:
         return _long_duration(value, lang)
     if unit == "won":
         return won_in_words(value, lang)
+    if unit == "year":
+        return f"{value:.0f}"
     factor, sign = scale(value, unit)
     said = word(lang, f"unit.{sign}.words", "{value}").replace("{value}", number(value * factor, lang))
     return said.replace(" ", _NO_BREAK)
@@ -85,7 +93,7 @@ def quantity(metric: Metric, lang: str, *, largest: float | None = None) -> Quan
     `largest` is the largest value of a column whose cells are to share a unit.
     """
     factor, sign = scale(metric.value if largest is None else largest, measured_in(metric))
-    write = partial(number, lang=lang, aligned=sign not in _COUNTED)
+    write = "{:.0f}".format if sign == "year" else partial(number, lang=lang, aligned=sign not in _COUNTED)
     interval = ""
     if metric.low is not None and metric.high is not None:
         interval = f"{write(metric.low * factor)}–{write(metric.high * factor)}"

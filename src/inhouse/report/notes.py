@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
-from inhouse.core.records import Finding, Severity
+from inhouse.core.records import Example, Finding, Severity
 from inhouse.report.document import Document, gather
 from inhouse.report.figures import in_words
 from inhouse.report.files import write_whole
 from inhouse.report.language import moment, word
 from inhouse.report.markdown import code_lines, escape, grid_lines, plain
 from inhouse.report.message import fill, render
-from inhouse.report.outline import evidence_grid, machine, run_name, samples_said, table_grid
+from inhouse.report.outline import evidence_grid, example_name, machine, run_name, samples_said, table_grid
 from inhouse.report.tables import Table, tables
 from inhouse.store.repository import Store
 
@@ -45,6 +45,17 @@ TOPICS: Mapping[int, tuple[Topic, ...]] = {
         ),
         Topic("memory-issue", ("memory", "memory_growth"), ("memory",)),
         Topic("hardware", ("gpu", "llama2_prediction", "llama2_no_fit", "hardware_7b")),
+    ),
+    2: (
+        Topic("wordings", ("wordings", "wordings_alike")),
+        Topic("hallucination", ("invented", "staleness", "detection", "detection_none", "confidence")),
+        Topic("consistency", ("consistency", "deterministic", "not_deterministic", "sampling")),
+        Topic("korean", ("korean_cost", "korean_skills", "korean_kept")),
+        Topic("bias", ("bias", "bias_unclear")),
+        Topic("context-limit", ("context_holds", "context_fails", "several_facts", "context_cost"), ("needles",)),
+        Topic("instructions", ("instructions", "json")),
+        Topic("safety", ("refusals", "acceptable")),
+        Topic("domain", ("book",)),
     ),
     3: (
         Topic("tools", ("calls", "saved", "cost")),
@@ -132,6 +143,8 @@ def note(
     for finding, rendered in zip(findings, said, strict=True):
         severity = t(f"severity.{finding.severity}")
         lines += ["", f"### {escape(rendered.title)} ({severity})", "", escape(rendered.text)]
+        if finding.examples:
+            lines += ["", *(_example(one, lang) for one in finding.examples)]
     tried = _tried(document, findings, lang)
     if tried:
         lines += ["", f"## {t('note.tried')}", "", *(f"- {line}" for line in tried)]
@@ -182,6 +195,11 @@ def _tried(document: Document, findings: Sequence[Finding], lang: str) -> list[s
         told += [samples_said(record, lang)] if record.counts else []
         lines.append(f"`{run.id[:10]}` " + " · ".join(map(escape, told)))
     return lines
+
+
+def _example(example: Example, lang: str) -> str:
+    answer = example.answer or word(lang, "example.empty")
+    return f"- {escape(example_name(example, lang))}: {escape(plain(f'{example.question} → {answer}'))}"
 
 
 def _table(table: Table, lang: str) -> list[str]:

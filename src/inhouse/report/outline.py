@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from inhouse import __version__
-from inhouse.core.records import Evidence, Finding, Run, Scalar
+from inhouse.core.records import Evidence, Example, Finding, Run, Scalar
 from inhouse.report.blocks import Block, Code, Grid, Heading, Paragraph, Picture, Span, spans
 from inhouse.report.chapters import Chapter, chapters
 from inhouse.report.document import Document, RunRecord
@@ -51,6 +51,12 @@ def samples_said(record: RunRecord, lang: str) -> str:
     failed = [f", {in_words('kind', kind, lang)} {number(n, lang)}" for kind, n in ends.items() if kind is not None]
     kept = fill(word(lang, "ui.samples"), {"n": sum(ends.values())}, lang)
     return f"{kept}: {fill(word(lang, 'ui.answered'), {'n': ends.get(None, 0)}, lang)}" + "".join(failed)
+
+
+def example_name(example: Example, lang: str) -> str:
+    """Which of the answers an example is, and what was found of it."""
+    rank = word(lang, f"example.{example.rank}")
+    return f"{rank} ({word(lang, f'verdict.{example.verdict}')})" if example.verdict else rank
 
 
 def config_lines(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -182,6 +188,14 @@ class _Writer:
         yield Paragraph(spans(said.text))
         if said.do:
             yield Paragraph((Span(f"{self.t('ui.do')}: ", strong=True), *spans(said.do)))
+        for example in finding.examples:
+            yield Paragraph(
+                (
+                    Span(f"{example_name(example, self.lang)}: ", strong=True),
+                    Span(f"{example.question} → {example.answer or self.t('example.empty')}"),
+                ),
+                small=True,
+            )
         yield from self._evidence(finding)
 
     def _evidence(self, finding: Finding) -> Iterator[Block]:

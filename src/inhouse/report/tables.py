@@ -58,7 +58,10 @@ class Table:
 
 def tables(document: Document) -> dict[str, Table]:
     """Every table that this study has figures for, by name."""
-    made = (concurrency(document), prompt_length(document), memory(document), cold_start(document), download(document))
+    made = (
+        *(concurrency(document), prompt_length(document), memory(document), cold_start(document), download(document)),
+        needles(document),
+    )
     return {table.name: table for table in made if table is not None}
 
 
@@ -123,6 +126,16 @@ def download(document: Document) -> Table | None:
     return _table("download", ("model",), columns, _cells(document, columns, key))
 
 
+def needles(document: Document) -> Table | None:
+    """Of facts hidden in a document, how many were found, by its language and length and by their depth in it."""
+    columns = tuple(Column("needle_found", depth) for depth in ("0", "50", "100"))
+
+    def key(record: RunRecord, metric: Metric) -> tuple[Scalar, ...] | None:
+        return (metric.labels.get("language"), metric.labels.get("length"))
+
+    return _table("needles", ("language", "length"), columns, _cells(document, columns, key, label="depth"))
+
+
 @dataclass(frozen=True, slots=True)
 class Heading:
     """A column's name and unit in a language; `largest` is the value that its unit was chosen by."""
@@ -138,9 +151,11 @@ def heading(table: Table, index: int, lang: str) -> Heading:
     metrics = [cell.metric for row in table.rows if (cell := row.cells[index]) is not None]
     largest = max(metrics, key=lambda metric: abs(metric.value))
     column = table.columns[index]
+    # A cold start's columns are its parts, and those of hidden facts depths; the table's title says what of.
+    names = {"cold_start_s": f"part.{column.value}", "needle_found": f"depth.{column.value}"}
+    own = names.get(column.metric)
     return Heading(
-        # A cold start's columns are its parts; the table's title says what they are parts of.
-        name=word(lang, f"part.{column.value}") if column.metric == "cold_start_s" else name_of(metrics[0], lang),
+        name=word(lang, own) if own else name_of(metrics[0], lang),
         unit=unit_word(scale(largest.value, measured_in(largest))[1], lang),
         largest=largest.value,
         predicted=any(metric.predicted for metric in metrics),
@@ -249,7 +264,8 @@ def _matching(
     for record in document.runs:
         for metric in record.metrics:
             for column in columns:
-                if metric.name == column.metric and (column.value is None or metric.labels.get(label) == column.value):
+                named = metric.name == column.metric
+                if named and (column.value is None or str(metric.labels.get(label)) == column.value):
                     yield record, metric, column
 
 

@@ -31,7 +31,9 @@ THEMES: Mapping[Side, tuple[Theme, ...]] = {
             ("memory_by_context",),
         ),
         Theme("performance", (), ("latency_by_prompt", "ttft_by_streams", "throughput_by_streams")),
-        Theme("complexity", ("phase0.", "phase3.saved", "phase4.chunking_matters", "phase4.chunking_alike")),
+        Theme(
+            "complexity", ("phase0.", "phase2.json", "phase3.saved", "phase4.chunking_matters", "phase4.chunking_alike")
+        ),
     ),
     Side.OPERATIONAL: (
         Theme(
@@ -40,6 +42,7 @@ THEMES: Mapping[Side, tuple[Theme, ...]] = {
                 *("phase1.busy", "phase2.", "phase3.variance", "phase3.one_path", "phase4.retrieval"),
                 *("phase4.answers", "phase4.refusal"),
             ),
+            ("needles_ko", "needles_en"),
         ),
         Theme("upkeep", (), ("cpu_percent", "rss_bytes", "gpu_percent", "cold_start_parts")),
         Theme("security", ("phase3.injection", "phase5.guard", "phase5.ledger", "phase5.ledger_lost")),

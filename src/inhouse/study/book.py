@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from inhouse.docs.load import load_safely
 from inhouse.docs.questions import Question, read_questions
 from inhouse.docs.records import Loaded
 from inhouse.docs.sources import Source, scan
+from inhouse.quality.measures.base import shuffled
 from inhouse.quality.suite import Item, Prompt, Sampling, ScorerUse, Suite
 from inhouse.study.base import StudyConfig
 
@@ -34,12 +36,12 @@ def book_suite(config: StudyConfig, lang: str) -> Suite:
         PartSkipped: there are documents without questions, or no question's place can be found in them.
     """
     if config.documents and not config.questions:
-        raise PartSkipped("There are no questions on these documents", message="phase4.no_questions")
+        raise PartSkipped("There are no questions on these documents", message="phase2.no_questions")
     folder = Path(config.documents) if config.documents else MANUAL / lang
     asked = read_questions(Path(config.questions) if config.questions else MANUAL / f"questions_{lang}.jsonl")
-    items = _items(folder, [one for one in asked if one.answerable and one.answers])
+    items = _in_turn(_items(folder, [one for one in asked if one.answerable and one.answers]), config.seed)
     if not items:
-        raise PartSkipped("No question's answer was found in the documents", message="phase4.no_questions")
+        raise PartSkipped("No question's answer was found in the documents", message="phase2.no_questions")
     closed, opened = _PROMPTS[lang]
     return Suite(
         name="book", title={"en": "Questions on documents", "ko": "문서에 관한 질문"}, language=lang,
@@ -77,6 +79,16 @@ def _items(folder: Path, questions: Sequence[Question]) -> list[Item]:
             fields = {"question": question.question, "passage": passage}
             items.append(Item(f"question-{number}", fields, question.answers, cluster=question.document or str(number)))
     return items
+
+
+def _in_turn(items: Sequence[Item], seed: int) -> list[Item]:
+    """The items in an order by lot in which the documents take turns: a few from one document are as one question."""
+    taken: Counter[str] = Counter()
+    rounds: list[tuple[int, Item]] = []
+    for item in shuffled(items, seed):
+        rounds.append((taken[item.cluster], item))
+        taken[item.cluster] += 1
+    return [item for _, item in sorted(rounds, key=lambda one: one[0])]
 
 
 def _passage(text: str, quotes: Sequence[str]) -> str:

@@ -1,13 +1,13 @@
 """Phase 2, judge: what the study's model gets wrong. Wordings, invented things, years, consistency, Korean, bias, long
 documents, instructions, safety, sampling, and questions on documents with the book closed and open.
 
-Composes quality's measures. Not part of the study yet: it has no findings, and nothing imports it.
+Composes quality's measures; what follows from the figures is said in phase2_findings.py.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,8 +18,9 @@ from inhouse.models.catalogue import find_entry
 from inhouse.models.gguf import read_gguf
 from inhouse.models.library import model_path
 from inhouse.models.opened import OpenEngine, open_for
+from inhouse.quality.answers import Answer
 from inhouse.quality.figures import figures
-from inhouse.quality.measures.base import Asking, in_turn, shuffled
+from inhouse.quality.measures.base import Asking, in_turn, shuffled, value_of
 from inhouse.quality.measures.bias import bias
 from inhouse.quality.measures.consistency import consistency
 from inhouse.quality.measures.detection import detection
@@ -29,8 +30,9 @@ from inhouse.quality.measures.korean import skills, token_cost
 from inhouse.quality.measures.needles import context_limit, haystack
 from inhouse.quality.measures.sampling import sweep
 from inhouse.quality.measures.spread import wordings
-from inhouse.quality.runner import RUN_KIND
+from inhouse.quality.runner import RUN_KIND, costs
 from inhouse.quality.session import Session
+from inhouse.quality.statistics import paired_difference
 from inhouse.quality.suite import Suite
 from inhouse.quality.suite_files import load_suites
 from inhouse.study.base import Context, Part
@@ -39,6 +41,8 @@ from inhouse.study.book import book_suite
 _WINDOW = 1024
 _LONGEST_WINDOW = 8192
 _SLOTS = 2
+_FEWEST = 5
+"""Questions on documents that are asked however long they take: a prompt with fewer gets no figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,19 @@ async def _sampling(desk: Desk) -> list[Metric]:
 
 async def _book(desk: Desk) -> list[Metric]:
     suite = book_suite(desk.context.config, desk.lang)
-    answers = await desk.asking.suite(suite, shuffled(suite.items, desk.asking.seed), least=2)
-    return figures(suite, answers)
+    answers = await desk.asking.suite(suite, suite.items, least=_FEWEST)
+    return figures(suite, answers) + _gain(answers)
+
+
+def _gain(answers: Sequence[Answer]) -> list[Metric]:
+    """What the open book adds, question by question."""
+    right: dict[str, dict[str, float]] = {"closed": {}, "open": {}}
+    for one in answers:
+        if (value := value_of(one, "contains")) is not None:
+            right[one.prompt][one.item] = value
+    both = sorted(set(right["closed"]) & set(right["open"]))
+    gap = paired_difference([right["closed"][one] for one in both], [right["open"][one] for one in both])
+    return [Metric("book_gain", gap.value, "share", {"p": gap.p}, gap.low, gap.high, gap.n, gap.method)] if both else []
 
 
 def _part(name: str, what: str, share: float, measure: Measure, *, window: int = _WINDOW, slots: int = _SLOTS) -> Part:
@@ -168,10 +183,15 @@ def _part(name: str, what: str, share: float, measure: Measure, *, window: int =
                 session = Session(
                     opened.engine, context.store, kept, model=opened.model, concurrency=slots, fresh=True
                 )  # fmt: skip
+
+                def tell(_: float | None, detail: str) -> None:
+                    """A part has several stretches, each with a fraction of its own: the time says how far it is."""
+                    context.report(min(1.0, (time.perf_counter() - begin) / max(context.seconds, 1e-3)), detail)
+
                 async with session:
-                    asking = Asking(session, begin + 0.95 * context.seconds, context.report, context.config.seed)
+                    asking = Asking(session, begin + 0.95 * context.seconds, tell, context.config.seed)
                     metrics = await measure(Desk(context, opened, asking, lang))
-                context.store.set_metrics(kept.id, metrics)
+                context.store.set_metrics(kept.id, [*metrics, *costs(session, time.perf_counter() - begin)])
         return kept.id
 
     return Part(name, 2, what, share, run)

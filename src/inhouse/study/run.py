@@ -16,6 +16,8 @@ from inhouse.study.effort import CLOSING, WHOLE, Watch
 from inhouse.study.effort_findings import effort_findings
 from inhouse.study.phase1 import PHASE1
 from inhouse.study.phase1_findings import phase1_findings
+from inhouse.study.phase2 import PHASE2
+from inhouse.study.phase2_findings import phase2_findings
 from inhouse.study.phase3 import PHASE3
 from inhouse.study.phase3_findings import phase3_findings
 from inhouse.study.phase4 import PHASE4
@@ -40,6 +42,7 @@ class Phase:
 
 PHASES: Mapping[int, Phase] = {
     1: Phase(PHASE1, phase1_findings, 0.5),
+    2: Phase(PHASE2, phase2_findings, 0.5),
     3: Phase(PHASE3, phase3_findings, 0.25),
     4: Phase(PHASE4, phase4_findings, 0.25),
     5: Phase(PHASE5, phase5_findings, 0.25),

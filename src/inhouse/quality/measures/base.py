@@ -124,9 +124,9 @@ def share(
 
 
 def of_interval(name: str, interval: Interval, labels: Mapping[str, Scalar] | None = None) -> Metric:
-    """A figure from an interval."""
+    """A share from an interval."""
     return Metric(
-        name, interval.value, "", dict(labels or {}), interval.low, interval.high, interval.n, interval.method
+        name, interval.value, "share", dict(labels or {}), interval.low, interval.high, interval.n, interval.method
     )
 
 

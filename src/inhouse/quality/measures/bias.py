@@ -65,7 +65,8 @@ def bias_metrics(choices: Sequence[Choice], *, seed: int = 0) -> list[Metric]:
         figure_of = partial(_figure, right=right, biased=biased, known=known, with_=with_, context=context)
         for name in ("bias_accuracy", "bbq_bias", "kobbq_bias"):
             estimate = bootstrapped(partial(figure_of, name), len(own), rng(seed), clusters)
-            found.append(of_estimate(name, estimate, {"context": context}, "bootstrap by template"))
+            unit = "share" if name == "bias_accuracy" else ""
+            found.append(of_estimate(name, estimate, {"context": context}, "bootstrap by template", unit))
     return found
 
 

@@ -52,6 +52,8 @@ def json_metrics(suite: Suite, answers: Sequence[Answer], ways: Sequence[str], *
         both = sorted(set(right["free"]) & set(right["constrained"]))
         gap = paired_difference([right["free"][one] for one in both], [right["constrained"][one] for one in both])
         found.append(
-            Metric("json_gain", gap.value, "", {"suite": suite.name, "p": gap.p}, gap.low, gap.high, gap.n, gap.method)
+            Metric(
+                "json_gain", gap.value, "share", {"suite": suite.name, "p": gap.p}, gap.low, gap.high, gap.n, gap.method
+            )
         )
     return found

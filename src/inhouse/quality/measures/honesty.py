@@ -45,7 +45,7 @@ async def staleness(asking: Asking, suite: Suite) -> tuple[list[Metric], list[An
 def staleness_metrics(suite: Suite, answers: Sequence[Answer]) -> list[Metric]:
     """Right, abstained and wrongly claimed by year; how often the future is claimed; until when it knows.
 
-    `known_until` is the last year of which the model knew at least half; it is left out where there was no such year.
+    `known_until_year` is the last year of which it knew at least half; it is left out where there was no such year.
     """
     items = {item.id: item for item in suite.items}
     judged = _outcomes(answers, items)
@@ -63,7 +63,9 @@ def staleness_metrics(suite: Suite, answers: Sequence[Answer]) -> list[Metric]:
         if sum(one == "right" for one in outcomes) >= _KNOWN * len(outcomes):
             known.append(year)
     if known:
-        found.append(Metric("known_until", max(known), "", labels, n=len(past), method="last year with half known"))
+        found.append(
+            Metric("known_until_year", max(known), "year", labels, n=len(past), method="last year with half known")
+        )
     clusters = [cluster for _, cluster, _ in past]
     for name in ("right", "claimed"):
         found += share(f"yearly_{name}", [float(outcome == name) for _, _, outcome in past], labels, clusters)

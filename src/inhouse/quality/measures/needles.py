@@ -81,6 +81,7 @@ async def context_limit(
     found: list[Metric] = []
     trial = 0
     while trial == 0 or not asking.over:
+        asked = len(answers)
         for length in lengths:
             # A text twice as long takes at least twice as long: no length is begun that cannot be ended in time.
             took = max((values[-1] * length / known for known, values in seconds.items()), default=0.0)
@@ -101,8 +102,8 @@ async def context_limit(
             if trial == 0:
                 found += await _memory(asking, hay.lang, length)
         trial += 1
-        if not cells:
-            break
+        if len(answers) == asked:
+            break  # not one more length can be ended in time
     labels: dict[str, Scalar] = {"language": hay.lang, "needles": needles}
     for (length, depth), values in sorted(cells.items()):
         cell = (

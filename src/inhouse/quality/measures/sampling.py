@@ -143,7 +143,7 @@ def _recommended(
             "temperature": chosen.temperature,
         }  # fmt: skip
         found.append(
-            Metric("recommended", means[chosen.name], "", labels, n=len(common), method="not worse beyond noise")
+            Metric("recommended", means[chosen.name], "share", labels, n=len(common), method="not worse beyond noise")
         )
     return found
 

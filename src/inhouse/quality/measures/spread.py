@@ -49,6 +49,6 @@ def spread_metrics(suite: Suite, answers: Sequence[Answer], *, seed: int = 0) ->
         "suite": suite.name, "best": names[int(means.argmax())], "worst": names[int(means.argmin())],
         "p": round(p, 4), "wordings": len(names),
     }  # fmt: skip
-    found.append(of_estimate("wording_gap", gap, labels, "bootstrap by question; p by permutation"))
+    found.append(of_estimate("wording_gap", gap, labels, "bootstrap by question; p by permutation", "share"))
     firm = [float(len(set(row)) == 1) for row in rows.tolist()]
     return [*found, *share("wording_firm", firm, {"suite": suite.name})]
