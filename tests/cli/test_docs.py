@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -243,11 +244,15 @@ def test_search_is_evaluated_and_ways_are_compared(inhouse: Run, handbook: Path,
     assert figures["recall_5"] == 1
     svg = tmp_path / "ways.svg"
     compared = inhouse(
-        "eval", str(questions), "--compare", "--strategies", "structure", "--sizes", "64", "--chart", str(svg)
-    )
+        "eval", str(questions), "--compare", "--strategies", "structure", "--sizes", "64", "--chart", str(svg),
+        "--stores", "sqlite,qdrant,chroma:http://127.0.0.1:1",
+    )  # fmt: skip
     assert compared.code == 0, compared.err
     assert "best: structure 64" in compared.err
     assert svg.read_text().startswith("<svg")
+    assert svg.read_text().count("<rect") == 5  # three ways, two stores
+    assert re.search(r"^ ?qdrant\b.*\bexact\b", compared.out, re.MULTILINE)
+    assert "chroma:http://127.0.0.1:1 could not be tried" in compared.err
     assert inhouse("eval").code == 2
     assert "--review" in inhouse("eval", "--generate", "3").err
 

@@ -56,11 +56,14 @@ def evaluate(
         Path | None, typer.Option(help="Answers from --review that people labelled: how far is the judge right?")
     ] = None,
     search_only: Annotated[bool, typer.Option("--search-only", help="Ask no model.")] = False,
-    compare: Annotated[bool, typer.Option("--compare", help="Compare ways to cut and to search.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare ways to cut and search, and stores.")] = False,
     strategies: Annotated[str, typer.Option(help="Ways of cutting to compare.")] = "structure,sentences,tokens",
     sizes: Annotated[str, typer.Option(help="Tokens of a chunk to compare.")] = "128,256",
     ks: Annotated[str, typer.Option("--ks", help="Numbers of passages to compare.")] = "5",
     modes: Annotated[str, typer.Option(help="Searches to compare.")] = "hybrid,dense,sparse",
+    stores: Annotated[
+        str, typer.Option(help="Stores to compare: URLs as for --store, `installed` (without a server), or none.")
+    ] = "installed",
     chart: Annotated[Path | None, typer.Option(help="Write the comparison as an SVG.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=50, help="Passages to answer from.")] = 5,
     mode: Annotated[str, typer.Option(help="hybrid, dense or sparse.")] = "hybrid",
@@ -104,7 +107,10 @@ def evaluate(
             assert review is not None
             run_async(generate_questions(searcher, generate, review, engine, model, seed))
         elif compare:
-            compare_ways(asked, searcher, strategies, sizes, ks, modes, chart, seed, json=json)
+            compare_ways(
+                asked, searcher, strategies=strategies, sizes=sizes, ks=ks, modes=modes, stores=stores, chart=chart,
+                seed=seed, json=json,
+            )  # fmt: skip
         else:
             plan = AnswerPlan(k=k, mode=mode, max_tokens=max_tokens, seed=seed)  # type: ignore[arg-type]
             if search_only:

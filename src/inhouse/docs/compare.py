@@ -19,6 +19,7 @@ from inhouse.docs.ingest import ingest_of
 from inhouse.docs.questions import Question
 from inhouse.docs.search import Mode, Searcher
 from inhouse.docs.sources import Source
+from inhouse.docs.stores.base import VectorStore
 from inhouse.docs.stores.file import held_bytes
 from inhouse.docs.stores.open import open_store
 from inhouse.docs.sync import sync
@@ -26,16 +27,18 @@ from inhouse.docs.sync import sync
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to cut and to search."""
+    """One way to cut, to search, and to keep what was cut."""
 
     plan: ChunkPlan
     mode: Mode
     k: int
+    store: str = "sqlite"
 
     @property
     def labels(self) -> dict[str, Scalar]:
         """As a metric's labels."""
-        return {"strategy": self.plan.strategy, "size": self.plan.size, "mode": self.mode, "k": self.k}
+        return {"strategy": self.plan.strategy, "size": self.plan.size, "mode": self.mode, "k": self.k,
+                "store": self.store}  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -45,14 +48,14 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A way's outcome: its questions, its figures, and what its index took: chunks, seconds, bytes."""
+    """A way's outcome: its questions, its figures, and what its index took: chunks, seconds, bytes (None: not told)."""
 
     way: Way
     scored: tuple[Scored, ...]
     metrics: tuple[Metric, ...]
     chunks: int
     index_s: float
-    index_bytes: int
+    index_bytes: int | None
 
     def value(self, name: str) -> float:
         """A figure by its name; the median of a time."""
@@ -90,7 +93,7 @@ def compare(
             return
         if on_progress:
             on_progress(f"{plan.strategy} {plan.size}")
-        store = open_store("", f"way{number}", data_dir=folder)
+        store = open_way(folder, number)
         try:
             ingest_of(store, embedder, plan)
             began = time.perf_counter()
@@ -114,6 +117,11 @@ def compare(
                     yield Tried(way, tuple(scored), tuple(metrics), chunks, index_s, size)
         finally:
             store.close()
+
+
+def open_way(folder: Path, number: int) -> VectorStore:
+    """The collection of the `number`-th plan that `compare` made in the folder."""
+    return open_store("", f"way{number}", data_dir=folder)
 
 
 def ranked(tried: Sequence[Tried], *, seed: int) -> list[Standing]:
