@@ -61,17 +61,34 @@ class Rotation(BaseModel):
     grace_hours: float = Field(default=0, ge=0, le=24 * 365)
 
 
+def keys_of(gateway: Gateway, admin: Caller) -> KeyStore:
+    """The keys, every change recorded under the admin's name."""
+    if gateway.keeper is None:
+        return KeyStore(gateway.database)
+    return AuditedKeys(gateway.database, gateway.keeper.audit, f"{admin.name} ({admin.key_id})")
+
+
+def make_key(keys: KeyStore, new: NewKey) -> tuple[Key, str]:
+    """Makes the key; with the one sight of its text. Blocks."""
+    expires = None if new.expires_in_days is None else datetime.now(UTC) + timedelta(days=new.expires_in_days)
+    return keys.create(
+        new.name,
+        team=new.team,
+        role=new.role,
+        models=new.models,
+        tags=new.tags,
+        limits=new.limits(),
+        budget=new.budget(),
+        priority=new.priority,
+        expires_at=expires,
+    )
+
+
 def admin_routes(gateway: Gateway) -> APIRouter:
     """/metrics and /admin/…"""
     router = APIRouter(tags=["admin"])
     database = gateway.database
     keys = KeyStore(database)
-
-    def keys_of(admin: Caller) -> KeyStore:
-        """The keys, every change recorded under the admin's name."""
-        if gateway.keeper is None:
-            return keys
-        return AuditedKeys(database, gateway.keeper.audit, f"{admin.name} ({admin.key_id})")
 
     @router.get("/metrics", response_class=Response)
     async def metrics(request: Request) -> Response:
@@ -101,34 +118,28 @@ def admin_routes(gateway: Gateway) -> APIRouter:
     @router.post("/admin/keys", status_code=201)
     async def create_key(request: Request, new: NewKey) -> dict[str, Any]:
         """Makes a key; its text is shown this once."""
-        mine = keys_of(admin_of(gateway, request))
-        expires = None if new.expires_in_days is None else datetime.now(UTC) + timedelta(days=new.expires_in_days)
-        key, text = await asyncio.to_thread(
-            lambda: mine.create(
-                new.name,
-                team=new.team,
-                role=new.role,
-                models=new.models,
-                tags=new.tags,
-                limits=new.limits(),
-                budget=new.budget(),
-                priority=new.priority,
-                expires_at=expires,
-            )
-        )
+        mine = keys_of(gateway, admin_of(gateway, request))
+        key, text = await asyncio.to_thread(make_key, mine, new)
         return {**_plain(key), "key": text}
+
+    @router.put("/admin/keys/{key_id}/allowances")
+    async def set_allowances(request: Request, key_id: str, allowances: Allowances) -> dict[str, Any]:
+        """Replaces the key's rates and budgets."""
+        mine = keys_of(gateway, admin_of(gateway, request))
+        limits, budget = allowances.limits(), allowances.budget()
+        return _plain(await asyncio.to_thread(lambda: mine.set_allowances(key_id, limits, budget)))
 
     @router.post("/admin/keys/{key_id}/rotate")
     async def rotate_key(request: Request, key_id: str, rotation: Rotation) -> dict[str, Any]:
         """Gives the key a new secret, shown this once."""
-        mine = keys_of(admin_of(gateway, request))
+        mine = keys_of(gateway, admin_of(gateway, request))
         key, text = await asyncio.to_thread(lambda: mine.rotate(key_id, grace=timedelta(hours=rotation.grace_hours)))
         return {**_plain(key), "key": text}
 
     @router.delete("/admin/keys/{key_id}")
     async def revoke_key(request: Request, key_id: str) -> dict[str, Any]:
         """Ends the key."""
-        mine = keys_of(admin_of(gateway, request))
+        mine = keys_of(gateway, admin_of(gateway, request))
         return _plain(await asyncio.to_thread(lambda: mine.revoke(key_id)))
 
     @router.get("/admin/teams")
@@ -140,7 +151,7 @@ def admin_routes(gateway: Gateway) -> APIRouter:
     @router.put("/admin/teams/{name}")
     async def set_team(request: Request, name: str, allowances: Allowances) -> dict[str, Any]:
         """Makes or changes a team."""
-        mine = keys_of(admin_of(gateway, request))
+        mine = keys_of(gateway, admin_of(gateway, request))
         team = Team(name, allowances.limits(), allowances.budget())
         await asyncio.to_thread(lambda: mine.set_team(team))
         return asdict(team)

@@ -121,9 +121,11 @@ class AuditLog:
         self._note(seq, previous)
         return seq
 
-    def entries(self, *, after: int = 0, action: str | None = None, newest: int | None = None) -> Iterator[AuditEntry]:
-        """The events in order, from the one after number `after`; only the `newest` so many, where given."""
-        for row in self._rows(after=after, action=action, newest=newest):
+    def entries(
+        self, *, after: int = 0, before: int | None = None, action: str | None = None, newest: int | None = None
+    ) -> Iterator[AuditEntry]:
+        """The events in order, of those after `after` and before `before`; only the `newest` so many, where given."""
+        for row in self._rows(after=after, before=before, action=action, newest=newest):
             yield AuditEntry(**{**row, "at": datetime.fromisoformat(row["at"]), "details": json.loads(row["details"])})
 
     def export(self) -> Iterator[str]:
@@ -205,8 +207,17 @@ class AuditLog:
         genuine = hmac.compare_digest(signature, self._sign(int(seq), digest)) if seq.isdigit() else False
         return (int(seq), digest) if genuine else None
 
-    def _rows(self, *, after: int = 0, action: str | None = None, newest: int | None = None) -> Iterator[RowMapping]:
+    def actions(self) -> list[str]:
+        """What was done that events are kept of, in alphabetical order."""
+        with self._database.read() as connection:
+            return sorted(connection.execute(select(audit_events.c.action).distinct()).scalars())
+
+    def _rows(
+        self, *, after: int = 0, before: int | None = None, action: str | None = None, newest: int | None = None
+    ) -> Iterator[RowMapping]:
         query = select(audit_events).where(audit_events.c.seq > after)
+        if before is not None:
+            query = query.where(audit_events.c.seq < before)
         if action is not None:
             query = query.where(audit_events.c.action == action)
         with self._database.read() as connection:

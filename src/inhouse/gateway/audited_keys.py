@@ -62,6 +62,12 @@ class AuditedKeys(KeyStore):
         self._record("key.revoke", key.id, {})
         return key
 
+    def set_allowances(self, id_or_prefix: str, limits: KeyLimits, budget: Budget) -> Key:
+        """As `KeyStore.set_allowances`."""
+        key = super().set_allowances(id_or_prefix, limits, budget)
+        self._record("key.allow", key.id, {**asdict(limits), **asdict(budget)})
+        return key
+
     def set_team(self, team: Team) -> None:
         """As `KeyStore.set_team`."""
         super().set_team(team)

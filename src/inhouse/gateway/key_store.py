@@ -125,6 +125,14 @@ class KeyStore:
                 _changed(connection)
         return self.get(key.id)
 
+    def set_allowances(self, id_or_prefix: str, limits: KeyLimits, budget: Budget) -> Key:
+        """Replaces the key's own rates and budgets; its team's stay as they are."""
+        key = self.get(id_or_prefix)
+        with self._database.write() as connection:
+            connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(_allowances(limits, budget)))
+            _changed(connection)
+        return self.get(key.id)
+
     def set_team(self, team: Team) -> None:
         """Makes a team, or changes its limits and budget."""
         with self._database.write() as connection:

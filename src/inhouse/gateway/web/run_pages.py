@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,7 +16,7 @@ from inhouse.core.records import Metric, Run, RunStatus
 from inhouse.gateway.identity import Caller
 from inhouse.gateway.web import run_view
 from inhouse.gateway.web.visit import Visit
-from inhouse.gateway.web.web import Web, page_router
+from inhouse.gateway.web.web import Tabs, Web, page_router
 from inhouse.quality.answers import Answers
 from inhouse.quality.review import labels_by_answer
 from inhouse.store.repository import Store
@@ -27,14 +26,6 @@ EVAL = "eval"
 _A_PAGE = 40
 _FIGURES = 100
 _PARTS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Tabs:
-    """The pages beside each other within a part: (word's key, path), and which of them this is."""
-
-    all: tuple[tuple[str, str], ...]
-    here: str
 
 
 def run_tabs(here: str) -> Tabs:

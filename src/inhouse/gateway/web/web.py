@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -54,6 +54,14 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """What a browser is told of every page: to run, load and send nothing but from and to here; to keep nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tabs:
+    """The pages beside each other within a part: (word's key, path) of each, and which of them this is."""
+
+    all: tuple[tuple[str, str], ...]
+    here: str
 
 
 class _SafeRoute(APIRoute):
