@@ -16,6 +16,7 @@ from inhouse.store.repository import Store
 from inhouse.study.base import StudyConfig, outcomes
 from inhouse.study.effort import CLOSING
 from inhouse.study.phase1 import PHASE1
+from inhouse.study.phase2 import PHASE2
 from inhouse.study.phase4 import PHASE4
 from inhouse.study.phase5 import PHASE5
 from inhouse.study.plan import PLAN_PARTS
@@ -114,13 +115,13 @@ def test_the_plan_is_said_without_doing_anything(env, tmp_path):
         study(env, "--plan", "--out", str(tmp_path)), env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for part in (*PHASE1, *PHASE4, *PHASE5):
+    for part in (*PHASE1, *PHASE2, *PHASE4, *PHASE5):
         assert part.name in done.stderr
     assert not (tmp_path / "report.html").exists()
 
 
 def test_the_parts_share_the_whole_budget():
-    for phases in ((1,), (3,), (4,), (5,), (1, 3, 4, 5)):
+    for phases in ((1,), (2,), (3,), (4,), (5,), (1, 2, 3, 4, 5)):
         config = StudyConfig("m", 100.0, "en", phases=phases)
         assert sum(seconds_of(part, config) for part in parts_of(config)) == pytest.approx(100.0)
     for phase in PHASES.values():
