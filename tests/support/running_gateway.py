@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from talking_engine import TalkingEngine
 
@@ -26,6 +27,8 @@ from inhouse.gateway.replica import Replica
 from inhouse.gateway.server import GatewayServer, listen
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.spending import Spending
+from inhouse.gateway.traffic.machine import Machine
+from inhouse.gateway.traffic.sampler import Sampler
 from inhouse.store.database import Database
 from inhouse.store.gateway_tables import usage
 
@@ -64,17 +67,21 @@ async def serving(
     settings = GatewaySettings(**{"drain_s": 2, **parts.pop("settings", {})})
     offers = {name: Offer((Replica("talking", engine, name, 64),)) for name in engine.names}
     open_to_all = parts.pop("open_to_all", True)
+    log_lines = open_log("info", log)
+    upstream = parts.setdefault("upstream", Router(offers))
     gateway = Gateway(
         **{
             "settings": settings,
             "database": database,
-            "upstream": Router(offers),
             "keys": KeyTable(KeyStore(database), clock, open_to_all=open_to_all),
             "spending": Spending(database, clock),
             "ledger": Ledger(database),
             "prices": {},
             "metrics": Metrics(),
-            "log": open_log("info", log),
+            "log": log_lines,
+            "traffic": Sampler(
+                database, Machine(Path.cwd()), getattr(upstream, "status", tuple), log_lines, clock=clock
+            ),
             "request_log": RequestLog("info", log),
             "limits": RateLimits(),
             "clock": clock,

@@ -81,7 +81,7 @@ class ResourceSampler:
 
     def _run(self) -> None:
         psutil.cpu_percent(None)
-        sources: list[Source] = [_system, self._engine, *_gpu_sources(), *energy_sources()]
+        sources: list[Source] = [_system, self._engine, *gpu_sources(), *energy_sources()]
         due = time.perf_counter()
         while not self._stop.wait(max(0.0, due - time.perf_counter())):
             at = time.perf_counter() - self._zero
@@ -139,7 +139,7 @@ def _system() -> Reading:
     yield "system_memory_bytes", {}, float(memory.total - memory.available)
 
 
-def _gpu_sources() -> list[Source]:
+def gpu_sources() -> list[Source]:
     """One reader a GPU that NVML sees."""
     try:
         import pynvml

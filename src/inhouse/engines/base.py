@@ -271,6 +271,15 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class SupervisedEngine(Protocol):
+    """What an engine has beside `Engine`'s methods that starts its models' processes again when they die."""
+
+    def restarts(self, model: str) -> int:
+        """How often the model's process was started again since it was loaded."""
+        ...
+
+
+@runtime_checkable
 class ContinuationEngine(Protocol):
     """What an engine with the capability `continuations` has beside `Engine`'s methods."""
 

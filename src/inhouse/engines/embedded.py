@@ -171,6 +171,11 @@ class EmbeddedEngine:
             if model.worker.ready and model.worker.pid is not None
         )
 
+    def restarts(self, model: str) -> int:
+        """See `SupervisedEngine.restarts`."""
+        found = self._models.get(model)
+        return 0 if found is None else found.worker.restarts
+
     async def load(self, model: str) -> LoadTimes:
         """Starts the model's process; zero where it runs already."""
         running = self._models.get(model)

@@ -8,17 +8,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from inhouse.core.errors import DeadlineExceeded, EngineError, InhouseError, ModelNotServed, QueueFull
-from inhouse.engines.base import ChatRequest, Embeddings, Engine, Event, Health, LoadedModel, ModelInfo
+from inhouse.engines.base import (
+    ChatRequest,
+    Embeddings,
+    Engine,
+    Event,
+    Health,
+    LoadedModel,
+    ModelInfo,
+    SupervisedEngine,
+)
 from inhouse.gateway.base import Route
 from inhouse.gateway.fair_queue import FairQueue
 from inhouse.gateway.identity import Caller
 from inhouse.gateway.pool import CALLERS_FAULT, PATIENCE_S, Answering, Offer, Pool
 from inhouse.gateway.queue import Queue
-from inhouse.gateway.replica import Condition, same_model
+from inhouse.gateway.replica import Condition, Member, same_model
 
 T = TypeVar("T")
 
@@ -30,13 +39,17 @@ _BEGINNING = 2000  # letters of a prompt that say which conversation it belongs 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """How a replica stands; `running` requests of `slots`."""
+    """How a replica stands; `running` requests of `slots`.
+
+    `restarts` counts how often its process was started again; None where it is not ours to start.
+    """
 
     name: str
     condition: Condition
     running: int
     slots: int
     detail: str
+    restarts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,8 @@ class PoolStatus:
     replicas: tuple[ReplicaStatus, ...]
     shared: str | None = None
     """The name under which processes share the queue; None where it is this process's own."""
+    waiting_by: Mapping[str, int] = field(default_factory=dict)
+    """What waits in this process, by the key's id."""
 
 
 class Router:
@@ -145,6 +160,15 @@ class Router:
             if same_model(loaded.model, replica.model)
         )
 
+    async def engine_pids(self) -> tuple[int, ...]:
+        """The processes of the engines that are ours to start, as far as they run on this machine."""
+        members = [member.replica for pool in self._pools.values() for member in pool.members]
+        engines = {id(one.engine): one.engine for one in members if isinstance(one.engine, SupervisedEngine)}
+        held = await asyncio.gather(*(engine.loaded() for engine in engines.values()), return_exceptions=True)
+        return tuple(
+            pid for answer in held if not isinstance(answer, BaseException) for loaded in answer for pid in loaded.pids
+        )
+
     async def health(self) -> Health:
         """Well where any model can be asked now; `detail` names those that cannot.
 
@@ -237,8 +261,20 @@ async def _info(pool: Pool) -> ModelInfo:
 
 
 def _status(pool: Pool) -> PoolStatus:
-    replicas = tuple(
-        ReplicaStatus(m.replica.name, m.condition, m.running, m.replica.slots, str(m.last_error or m.detail))
-        for m in pool.members
+    queue = pool.queue
+    replicas = tuple(_replica_status(member) for member in pool.members)
+    return PoolStatus(
+        pool.model, queue.running, queue.waiting, queue.slots, replicas, queue.shared, queue.waiting_by_caller()
     )
-    return PoolStatus(pool.model, pool.queue.running, pool.queue.waiting, pool.queue.slots, replicas, pool.queue.shared)
+
+
+def _replica_status(member: Member) -> ReplicaStatus:
+    replica, engine = member.replica, member.replica.engine
+    return ReplicaStatus(
+        replica.name,
+        member.condition,
+        member.running,
+        replica.slots,
+        str(member.last_error or member.detail),
+        engine.restarts(replica.model) if isinstance(engine, SupervisedEngine) else None,
+    )

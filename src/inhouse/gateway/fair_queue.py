@@ -102,6 +102,10 @@ class FairQueue:
         """See `Queue.running`."""
         return len(self._tickets)
 
+    def waiting_by_caller(self) -> dict[str, int]:
+        """See `Queue.waiting_by_caller`."""
+        return {caller: len(line.waiting) for caller, line in self._lines.items() if line.waiting}
+
     async def enter(
         self, caller: str, *, priority: int = 0, deadline_s: float | None = None, cost: float = 1.0
     ) -> LocalTicket:

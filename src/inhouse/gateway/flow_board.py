@@ -6,6 +6,7 @@ Each process shows the others what it sees (shared.py); here that is put togethe
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -106,6 +107,7 @@ def together(flows: Iterable[ProcessFlow]) -> tuple[PoolStatus, ...]:
                 running=known.running + (0 if again else pool.running),
                 waiting=known.waiting + (0 if again else pool.waiting),
                 slots=known.slots + (0 if again else pool.slots),
+                waiting_by=Counter(known.waiting_by) + Counter(pool.waiting_by),
                 replicas=_replicas(known.replicas, pool.replicas),
             )
     return tuple(pools.values())
@@ -119,7 +121,8 @@ def _replicas(some: Iterable[ReplicaStatus], more: Iterable[ReplicaStatus]) -> t
             found[one.name] = one
         else:
             worst = max(known, one, key=lambda each: _WORSE.index(each.condition))
-            found[one.name] = replace(worst, running=known.running + one.running)
+            restarts = max((each.restarts for each in (known, one) if each.restarts is not None), default=None)
+            found[one.name] = replace(worst, running=known.running + one.running, restarts=restarts)
     return tuple(found.values())
 
 

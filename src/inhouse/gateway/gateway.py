@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from inhouse.gateway.offers import ServedAgent
     from inhouse.gateway.shared import Shared
     from inhouse.gateway.tracing import Tracing
+    from inhouse.gateway.traffic.sampler import Sampler
+
+
+ReportPage = Callable[[str, str], str]
+"""Makes a study's report from its id, in a language: a page of HTML. It is pickled and called in another process."""
 
 
 @dataclass(slots=True)
@@ -54,6 +59,10 @@ class Gateway:
     """The agents on offer, by the names that callers ask them by; they are models of the upstream as well."""
     flow: FlowBoard | None = None
     """How the models' queues and replicas stand, over all processes."""
+    traffic: Sampler | None = None
+    """Counts requests as they end, and keeps their history; where pages or alerts want it."""
+    report: ReportPage | None = None
+    """How the pages have a report made; None where none can be."""
     clock: Callable[[], float] = time.time
     draining: bool = False
     running: int = 0
@@ -69,11 +78,15 @@ class Gateway:
         await self.keys.start()
         await self.spending.start()
         await self.upstream.start()
+        if self.traffic is not None:
+            await self.traffic.start()
 
     async def close(self) -> None:
         """Ends everything; usage that was taken is written first."""
         self.draining = True
         await self.upstream.close()
+        if self.traffic is not None:
+            await self.traffic.close()
         await self.spending.close()
         await self.keys.close()
         await self.ledger.close()

@@ -58,6 +58,7 @@ class Lending:
             address=worker.served_at,
             api_key=worker.api_key,
             pid=worker.pid,
+            restarts=worker.restarts,
             failure=failure if isinstance(failure, EngineError) else None,
         )
 

@@ -46,6 +46,7 @@ class Standing:
     api_key: str = ""
     pid: int | None = None
     failure: EngineError | None = None
+    restarts: int = 0
 
 
 class LentEngine:
@@ -111,6 +112,10 @@ class LentEngine:
         except psutil.Error:
             return ()
         return (LoadedModel(standing.model, pids=(standing.pid,), rss_bytes=rss_bytes, context=standing.context),)
+
+    def restarts(self, model: str) -> int:
+        """See `SupervisedEngine.restarts`."""
+        return self.standing.restarts
 
     async def load(self, model: str) -> LoadTimes:
         """Waits until the parent has loaded it, and raises what came of that."""

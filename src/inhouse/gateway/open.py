@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
     from inhouse.gateway.shared import Shared
     from inhouse.gateway.tracing import Tracing
+    from inhouse.gateway.traffic.sampler import Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         documents=documents,
         agents=agents,
         flow=flow,
+        traffic=_traffic(settings, gateway_settings, database, router, shared, log),
     )
 
 
@@ -115,6 +117,25 @@ def _upstream(
     from inhouse.gateway.agents import AgentsUpstream
 
     return AgentsUpstream(others, router, agents, Conversations(database))
+
+
+def _traffic(
+    settings: Settings,
+    gateway_settings: GatewaySettings,
+    database: Database,
+    router: Router,
+    shared: Shared | None,
+    log: Log,
+) -> Sampler | None:
+    if not gateway_settings.web:
+        return None
+    from inhouse.gateway.traffic.machine import Machine
+    from inhouse.gateway.traffic.sampler import Sampler
+
+    machine = Machine(settings.data_dir if database.path is None else database.path.parent)
+    return Sampler(
+        database, machine, router.status, log, clock=time.time, engine_pids=router.engine_pids, shared=shared
+    )
 
 
 def check_keys(database: Database, gateway_settings: GatewaySettings) -> None:

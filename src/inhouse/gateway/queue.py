@@ -5,6 +5,7 @@ fair_queue.py is the queue of one process, shared_queue.py that of several. Noth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from inhouse.core.errors import DeadlineExceeded, InhouseError, QueueFull
@@ -41,6 +42,10 @@ class Queue(Protocol):
     @property
     def running(self) -> int:
         """Requests that hold a slot now."""
+        ...
+
+    def waiting_by_caller(self) -> Mapping[str, int]:
+        """Requests that wait now in this process, by whose they are."""
         ...
 
     async def enter(

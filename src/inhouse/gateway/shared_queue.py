@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -49,7 +50,7 @@ class SharedQueue:
         self._opens_at: float | None = None
         self._counts = (0, 0)  # running and waiting in all processes, when last heard of
         self._ours: dict[str, asyncio.Future[str]] = {}  # by id: what is told of those that wait or hold a slot
-        self._waiting: set[str] = set()  # of those, the ones that the Redis said wait
+        self._waiting: dict[str, str] = {}  # of those, the ones that the Redis said wait, and whose they are
         shared.on_message(self._topic, self._told)
         shared.on_beat(self._check)
 
@@ -73,6 +74,10 @@ class SharedQueue:
         """See `Queue.running`."""
         return self._counts[0] + self._local.running
 
+    def waiting_by_caller(self) -> dict[str, int]:
+        """See `Queue.waiting_by_caller`."""
+        return dict(Counter(self._waiting.values()) + Counter(self._local.waiting_by_caller()))
+
     async def enter(
         self, caller: str, *, priority: int = 0, deadline_s: float | None = None, cost: float = 1.0
     ) -> Ticket:
@@ -95,7 +100,7 @@ class SharedQueue:
         try:
             verdict, seconds = await self._call("enter", ticket_id, caller, priority, cost, *places)
             if verdict == "waiting":
-                verdict = await self._turn(ticket_id, told, deadline_s)
+                verdict = await self._turn(ticket_id, caller, told, deadline_s)
         except BaseException:
             self._leave(ticket_id, complete=False)
             raise
@@ -105,16 +110,16 @@ class SharedQueue:
         expected_s = float(seconds) if float(seconds) >= 0 else None
         raise too_late(deadline_s or 0.0, expected_s) if verdict == "late" else full(self._max_waiting, expected_s)
 
-    async def _turn(self, ticket_id: str, told: asyncio.Future[str], deadline_s: float | None) -> str:
+    async def _turn(self, ticket_id: str, caller: str, told: asyncio.Future[str], deadline_s: float | None) -> str:
         """What becomes of a request that waits."""
-        self._waiting.add(ticket_id)
+        self._waiting[ticket_id] = caller
         try:
             async with asyncio.timeout(deadline_s):
                 return await told
         except TimeoutError:
             raise too_late(deadline_s or 0.0, None) from None
         finally:
-            self._waiting.discard(ticket_id)
+            self._waiting.pop(ticket_id, None)
 
     def resize(self, slots: int, *, opens_in_s: float | None = None) -> None:
         """See `Queue.resize`."""
@@ -163,7 +168,7 @@ class SharedQueue:
                 told.set_result("granted")
 
     def _end_waiting(self, error: InhouseError) -> None:
-        for ticket_id in self._waiting:
+        for ticket_id in tuple(self._waiting):
             told = self._ours.get(ticket_id)
             if told is not None and not told.done():
                 told.set_exception(again(error))

@@ -1,0 +1,1 @@
+"""The gateway's traffic as it is watched: sums by second and minute, its history in the store, alerts."""
