@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 import pytest
@@ -15,6 +17,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from inhouse.core.errors import EngineUnavailable, UsageError
+from inhouse.engines.base import Engine
+from inhouse.engines.ollama import OllamaEngine
+from inhouse.engines.openai_compatible import OpenAICompatibleEngine
+from inhouse.gateway.failover import Router
+from inhouse.gateway.pool import Offer
+from inhouse.gateway.replica import Replica
 from inhouse.gateway.tracing import Tracing
 
 URL = "/v1/chat/completions"
@@ -111,6 +119,115 @@ async def test_the_callers_trace_is_continued_and_its_choice_to_record_is_kept(s
     outer = spans[f"POST {URL}"]
     assert (outer.trace_id.hex(), outer.parent_span_id.hex()) == (TRACE, PARENT)
     assert spans["chat parrot"].trace_id.hex() == TRACE
+
+
+class EngineServer:
+    """As much of an OpenAI-compatible server and of Ollama as a request needs; keeps the headers that come with one."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.headers: list[dict[str, str]] = []
+
+    async def openai_chat(self, request: web.Request) -> web.StreamResponse:
+        self.headers.append(dict(request.headers))
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        await answer.write(b'data: {"choices": [{"index": 0, "delta": {"content": "well"}, "finish_reason": "stop"}]}')
+        await answer.write(b"\n\ndata: [DONE]\n\n")
+        return answer
+
+    async def ollama_chat(self, request: web.Request) -> web.Response:
+        self.headers.append(dict(request.headers))
+        line = {"message": {"role": "assistant", "content": "well"}, "done": True, "done_reason": "stop"}
+        counts = {"prompt_eval_count": 3, "eval_count": 1}
+        return web.json_response(line | counts, content_type="application/x-ndjson", dumps=ndjson_line)
+
+    async def openai_embeddings(self, request: web.Request) -> web.Response:
+        self.headers.append(dict(request.headers))
+        return web.json_response({"data": [{"index": 0, "embedding": [0.6, 0.8]}], "usage": {"prompt_tokens": 1}})
+
+
+@pytest.fixture
+async def engine_server() -> AsyncIterator[EngineServer]:
+    made = EngineServer()
+    app = web.Application()
+    known = {
+        "/v1/models": {"data": [{"id": "parrot"}]},
+        "/api/version": {"version": "0.12.0"},
+        "/api/ps": {"models": [{"name": "parrot", "digest": "d"}]},
+        "/api/show": {"capabilities": ["completion"]},
+        "/api/generate": {"done": True, "done_reason": "load"},
+    }
+    for path, answer in known.items():
+        app.router.add_route("*", path, partial(told, answer))
+    app.router.add_post("/v1/chat/completions", made.openai_chat)
+    app.router.add_post("/v1/embeddings", made.openai_embeddings)
+    app.router.add_post("/api/chat", made.ollama_chat)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = "http://127.0.0.1:{}".format(*site._server.sockets[0].getsockname()[1:2])
+    yield made
+    await runner.cleanup()
+
+
+def ndjson_line(answer: dict) -> str:
+    return json.dumps(answer) + "\n"
+
+
+async def told(answer: dict, request: web.Request) -> web.Response:
+    return web.json_response(answer)
+
+
+def before(engine: Engine) -> Router:
+    return Router({"parrot": Offer((Replica("far", engine, "parrot", 4),))})
+
+
+ENGINES = [OpenAICompatibleEngine, OllamaEngine]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_the_engines_server_gets_the_trace_under_the_models_span(start, collector, engine_server, engine):
+    parts = {"upstream": before(engine(engine_server.url))}
+    sent = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=one"}
+    _, spans = await traced(start, collector, BODY, sent, share=0.0, **parts)
+    (got,) = engine_server.headers
+    assert got["traceparent"] == f"00-{TRACE}-{spans['chat parrot'].span_id.hex()}-01"
+    assert got["tracestate"] == "vendor=one"
+
+
+async def test_a_new_trace_is_told_to_the_engines_server_too(start, collector, engine_server):
+    parts = {"upstream": before(OpenAICompatibleEngine(engine_server.url))}
+    tracing = Tracing(collector.url)
+    running = await start(tracing=tracing, **parts)
+    async with httpx.AsyncClient(base_url=running.url) as http:
+        for sent in ({"traceparent": f"00-{TRACE}-{PARENT}-01"}, {}, {}):
+            await http.post(URL, json=BODY, headers=sent)
+        await http.post("/v1/embeddings", json={"model": "parrot", "input": "one"})
+    await asyncio.sleep(0.05)
+    await asyncio.to_thread(tracing.flush)
+    ids = [f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01" for span in collector.spans if span.kind == 3]
+    assert [got["traceparent"] for got in engine_server.headers] == ids
+    assert len({span.trace_id for span in collector.spans}) == 4
+    assert not any("tracestate" in got for got in engine_server.headers)
+
+
+async def test_a_trace_that_is_not_recorded_is_told_as_such(start, collector, engine_server):
+    await traced(start, collector, BODY, share=0.0, upstream=before(OpenAICompatibleEngine(engine_server.url)))
+    assert engine_server.headers[0]["traceparent"].endswith("-00")
+    assert collector.spans == []
+
+
+async def test_without_tracing_the_callers_headers_are_passed_on_as_they_came(start, engine_server):
+    running = await start(upstream=before(OpenAICompatibleEngine(engine_server.url)))
+    valid = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=one,other=2"}
+    async with httpx.AsyncClient(base_url=running.url) as http:
+        for sent in (valid, {}, {"traceparent": "00-zz-1-01", "tracestate": "vendor=one"}):
+            assert (await http.post(URL, json=BODY, headers=sent)).status_code == 200
+    first, *others = engine_server.headers
+    assert valid.items() <= first.items()
+    assert not any("traceparent" in got or "tracestate" in got for got in others)
 
 
 @pytest.mark.parametrize("header", [f"00-{TRACE}-{PARENT}-00", "00-zz-1-01", "", "00-" + "0" * 32 + f"-{PARENT}-01"])

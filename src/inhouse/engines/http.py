@@ -27,6 +27,7 @@ from inhouse.core.errors import (
 from inhouse.engines.plain_http import BadAnswer, NotReachable, PlainHttp, Reply
 from inhouse.engines.refusal import refusal
 from inhouse.engines.streams import Incoming, malformed
+from inhouse.engines.trace_context import outgoing
 
 READ_BUFFER_BYTES = 64 * 1024
 
@@ -89,7 +90,7 @@ class HttpClient:
             async with self._patience(busy):
                 plain = self._plain
                 response: aiohttp.ClientResponse | Reply = (
-                    await plain.post(path, data)
+                    await plain.post(path, data, outgoing())
                     if plain is not None
                     else await self._first_bytes("POST", path, data, self._stream_timeout)
                 )
@@ -156,7 +157,7 @@ class HttpClient:
         Several may: a server that drops idle connections drops all of them at once.
         """
         reused: list[bool] = []
-        headers = {} if data is None else {"Content-Type": "application/json"}
+        headers = {**outgoing()} if data is None else {"Content-Type": "application/json", **outgoing()}
         send = partial(
             self._open().request,
             method,

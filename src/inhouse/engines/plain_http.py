@@ -18,6 +18,8 @@ from multidict import CIMultiDict
 MAX_HEAD_BYTES = 64 * 1024
 _HIGH_WATER_BYTES = 256 * 1024  # received and not yet taken: over this the server has to wait
 
+_NO_HEADERS: Mapping[str, str] = {}
+
 
 class NotReachable(OSError):
     """No connection could be made."""
@@ -41,13 +43,14 @@ class PlainHttp:
         self._idle: deque[_Connection] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def post(self, path: str, body: bytes) -> Reply:
-        """Sends, and returns when the answer's head has come.
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS) -> Reply:
+        """Sends, with `headers` beside those of all requests, and returns when the answer's head has come.
 
         Again as long as a kept-alive connection turns out to be closed before it brought a byte: a server that
         drops idle connections drops all of them at once.
         """
-        head = f"POST {self._path}{path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n".encode("latin-1")
+        own = "".join(f"{name}: {value}\r\n" for name, value in headers.items()) if headers else ""
+        head = f"POST {self._path}{path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n{own}".encode("latin-1")
         data = b"%b%b\r\n%b" % (head, self._head, body)
         died: OSError | None = None
         loop = asyncio.get_running_loop()

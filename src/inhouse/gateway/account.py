@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from inhouse.docs.citations import Citation, CitationsEvent
 from inhouse.engines.base import DoneEvent, Event, TextEvent, TokenLogprob, ToolCall, ToolCallEvent, UsageEvent
@@ -11,6 +12,9 @@ from inhouse.gateway.base import Answer, Route
 from inhouse.gateway.identity import Caller
 from inhouse.gateway.ledger import UsageRow, utc_day
 from inhouse.gateway.prices import FREE, Price
+
+if TYPE_CHECKING:
+    from inhouse.gateway.tracing import Trace
 
 # Bytes of text for a token where nobody has counted: about right for English, a little much for Korean.
 _BYTES_A_TOKEN = 4
@@ -86,6 +90,7 @@ class Account:
     status: int = 200
     error: str | None = None
     row: UsageRow | None = None
+    trace: Trace | None = None
 
     @property
     def known_caller(self) -> Caller:

@@ -21,6 +21,7 @@ from inhouse.core.errors import (
     StoreError,
 )
 from inhouse.engines.base import DoneEvent, Event, Message, TextEvent, ToolCallEvent, UsageEvent
+from inhouse.engines.trace_context import of_caller, pass_on
 from inhouse.gateway.account import Account, estimate_tokens
 from inhouse.gateway.answering import deadline_s, guarded
 from inhouse.gateway.answering import events as answer_events
@@ -43,6 +44,7 @@ async def serve(gateway: Gateway, exchange: Exchange, api: Api) -> None:
     call: ChatCall | EmbedCall | None = None
     state: LimitState | None = None
     gateway.running += 1
+    _pass_on_trace(gateway, exchange, account)
     try:
         call = await _read(gateway, exchange, api, account)
         call, state = await _admit(gateway, account, call)
@@ -79,8 +81,19 @@ async def serve(gateway: Gateway, exchange: Exchange, api: Api) -> None:
         if account.row is not None:
             gateway.metrics.count(account.row)
             gateway.request_log.write(account.row, account.stream)
+            if gateway.traffic is not None:
+                gateway.traffic.note(account.row)
         if gateway.tracing is not None:
-            gateway.tracing.record(account, call, exchange.scope["path"], exchange.headers)
+            gateway.tracing.record(account, call, exchange.scope["path"])
+
+
+def _pass_on_trace(gateway: Gateway, exchange: Exchange, account: Account) -> None:
+    """The engine's server gets the trace that this request is part of: our span's, or without one the caller's."""
+    if gateway.tracing is not None:
+        account.trace = gateway.tracing.begin(exchange.headers)
+        pass_on(account.trace.headers())
+    elif b"traceparent" in exchange.headers:
+        pass_on(of_caller(exchange.headers))
 
 
 async def _read(gateway: Gateway, exchange: Exchange, api: Api, account: Account) -> ChatCall | EmbedCall:

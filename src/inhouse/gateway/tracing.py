@@ -11,23 +11,36 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from inhouse import __version__
 from inhouse.core.errors import MissingExtra, UsageError
+from inhouse.engines.trace_context import of_caller
 from inhouse.gateway.account import Account
 from inhouse.gateway.ledger import UsageRow
 from inhouse.gateway.logs import ForwardToLog, Log
 from inhouse.gateway.wire import ChatCall, EmbedCall
 
 try:
+    from opentelemetry.context import Context
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-    from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+    from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
+    from opentelemetry.trace import (
+        SpanKind,
+        Status,
+        StatusCode,
+        TraceState,
+        format_span_id,
+        format_trace_id,
+        get_current_span,
+        set_span_in_context,
+    )
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as error:  # pragma: no cover - the extra is installed where the tests run
     raise MissingExtra(
@@ -38,6 +51,46 @@ _OPERATIONS = {"openai.embeddings": "embeddings", "openai.completion": "text_com
 _CLOSE_S = 5.0
 _SEND_S = 4  # for one batch, with its retries
 Attributes = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where a request stands in its trace, known before its spans are made: its ids, and whether it is recorded.
+
+    `parent` holds the caller's span, where one came with the request; `span_id` will be the request's own,
+    `model_span_id` that of the model's work.
+    """
+
+    parent: Context
+    trace_id: int
+    span_id: int
+    model_span_id: int
+    sampled: bool
+    state: TraceState
+
+    def headers(self) -> dict[str, str]:
+        """What the engine's server is told, so that its own spans stand under that of the model's work."""
+        ids = f"{format_trace_id(self.trace_id)}-{format_span_id(self.model_span_id)}"
+        headers = {"traceparent": f"00-{ids}-{int(self.sampled):02x}"}
+        if self.state:
+            headers["tracestate"] = self.state.to_header()
+        return headers
+
+
+class _GivenIds(RandomIdGenerator):
+    """Ids that were told to a server before their spans are made; random ones where none are given."""
+
+    def __init__(self) -> None:
+        self.trace_id: int | None = None
+        self.span_id: int | None = None
+
+    def generate_trace_id(self) -> int:
+        given, self.trace_id = self.trace_id, None
+        return super().generate_trace_id() if given is None else given
+
+    def generate_span_id(self) -> int:
+        given, self.span_id = self.span_id, None
+        return super().generate_span_id() if given is None else given
 
 
 class Tracing:
@@ -60,8 +113,10 @@ class Tracing:
                 "service.instance.id": socket.gethostname(),
             }
         )
+        self._sampler = ParentBased(TraceIdRatioBased(share))
+        self._random, self._ids = RandomIdGenerator(), _GivenIds()
         self._provider = TracerProvider(
-            resource=resource, sampler=ParentBased(TraceIdRatioBased(share)), shutdown_on_exit=False
+            resource=resource, sampler=self._sampler, id_generator=self._ids, shutdown_on_exit=False
         )
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url, timeout=_SEND_S)))
         self._tracer = self._provider.get_tracer("inhouse.gateway", __version__)
@@ -70,21 +125,27 @@ class Tracing:
             logger = logging.getLogger("opentelemetry")
             logger.handlers, logger.propagate = [ForwardToLog(log)], False
 
-    def record(
-        self, account: Account, call: ChatCall | EmbedCall | None, path: str, headers: Mapping[bytes, bytes]
-    ) -> None:
-        """A request has just ended."""
+    def begin(self, headers: Mapping[bytes, bytes]) -> Trace:
+        """A request has just come: where it stands in its trace."""
+        parent = self._context.extract(dict(of_caller(headers)), Context())
+        caller = get_current_span(parent).get_span_context()
+        trace_id = caller.trace_id if caller.is_valid else self._random.generate_trace_id()
+        sampled = self._sampler.should_sample(parent, trace_id, "").decision is Decision.RECORD_AND_SAMPLE
+        span_id, model_span_id = self._random.generate_span_id(), self._random.generate_span_id()
+        return Trace(parent, trace_id, span_id, model_span_id, sampled, caller.trace_state)
+
+    def record(self, account: Account, call: ChatCall | EmbedCall | None, path: str) -> None:
+        """A request that `begin` was told of has just ended."""
+        trace = account.trace
+        assert trace is not None
         e2e_s = account.row.e2e_s if account.row is not None else time.perf_counter() - account.began
-        carrier = {
-            name: headers[name.encode()].decode("latin-1")
-            for name in ("traceparent", "tracestate")
-            if name.encode() in headers
-        }
         began = int(account.at * 1e9)
         ended = began + int(e2e_s * 1e9)
+        # Nothing waits between these lines: no other request can take the ids.
+        self._ids.trace_id, self._ids.span_id = trace.trace_id, trace.span_id
         span = self._tracer.start_span(
             f"POST {path}",
-            self._context.extract(carrier),
+            trace.parent,
             SpanKind.SERVER,
             {
                 "http.request.method": "POST",
@@ -102,6 +163,7 @@ class Tracing:
         row = account.row
         if span.is_recording() and row is not None and (account.route is not None or account.cache is not None):
             operation = _OPERATIONS.get(account.api, "embeddings" if isinstance(call, EmbedCall) else "chat")
+            self._ids.span_id = trace.model_span_id
             model = self._tracer.start_span(
                 f"{operation} {account.model}",
                 set_span_in_context(span),
