@@ -57,23 +57,30 @@ def standardised(scores: Mapping[int, float], ids: Sequence[int]) -> Signs:
     return np.asarray((row - values.mean()) / (values.std() + _EPSILON))
 
 
-def coverage(terms: Sequence[str], bags: Sequence[Bag]) -> tuple[Signs, list[list[str]]]:
-    """Which share of the terms each bag has, and which of them.
-
-    A term counts by its inverse document frequency among the bags: what all candidates have tells none apart.
-    """
-    asked = list(dict.fromkeys(terms))
-    if not asked or not bags:
-        return np.zeros(len(bags)), [[] for _ in bags]
-    numbers = np.array([term_number(term) for term in asked], np.uint64)
+def has_terms(terms: Sequence[str], bags: Sequence[Bag]) -> NDArray[np.bool_]:
+    """Whether each bag has each of the terms: a row a bag, a column a term."""
+    if not terms or not bags:
+        return np.zeros((len(bags), len(terms)), bool)
+    numbers = np.array([term_number(term) for term in terms], np.uint64)
     # All bags as one ascending row of (bag, term), so that a single search looks everything up.
     of_bag = np.arange(len(bags), dtype=np.uint64) << np.uint64(32)
     held = np.concatenate([bag.numbers for bag in bags]) | np.repeat(of_bag, [len(bag.numbers) for bag in bags])
     wanted = of_bag[:, None] | numbers
-    has = held[np.minimum(np.searchsorted(held, wanted), len(held) - 1)] == wanted if len(held) else wanted < 0
+    if not len(held):
+        return np.zeros(wanted.shape, bool)
+    return np.asarray(held[np.minimum(np.searchsorted(held, wanted), len(held) - 1)] == wanted)
+
+
+def coverage(has: NDArray[np.bool_]) -> Signs:
+    """Which share of the terms each bag has.
+
+    A term counts by its inverse document frequency among the bags: what all candidates have tells none apart.
+    """
+    if not has.size:
+        return np.zeros(len(has))
     frequency = has.sum(0)
-    rarity = np.log1p((len(bags) - frequency + 0.5) / (frequency + 0.5))
-    return has @ rarity / rarity.sum(), [[asked[at] for at in np.flatnonzero(row)] for row in has]
+    rarity = np.log1p((len(has) - frequency + 0.5) / (frequency + 0.5))
+    return np.asarray(has @ rarity / rarity.sum())
 
 
 def fit(examples: Sequence[tuple[Signs, int]], *, start: Weights | None = None, strength: float = 0.01) -> Weights:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inhouse.core.errors import StoreError, UsageError
 from inhouse.docs.embed import Embedder
-from inhouse.docs.fusion import SIGNS, Signs, Weights, coverage, fit, standardised
+from inhouse.docs.fusion import SIGNS, Signs, Weights, coverage, fit, has_terms, standardised
 from inhouse.docs.stores.base import Filter, StoredChunk, VectorStore
+from inhouse.docs.stores.windows import nearness as nearness_of
 from inhouse.docs.terms import PAIR, How, default_how, terms
 
 Mode = Literal["hybrid", "dense", "sparse"]
@@ -35,13 +37,22 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What a question's search considers: chunk ids with their signs, raw scores and matched terms."""
+    """What a question's search considers: chunk ids with their signs and raw scores.
+
+    `asked` are the question's words, then its pairs; `has` says which of them each chunk has.
+    """
 
     ids: tuple[int, ...]
     signs: Signs
     dense: dict[int, float]
     bm25: dict[int, float]
-    matched: dict[int, list[str]]
+    asked: tuple[str, ...]
+    has: NDArray[np.bool_]
+
+    def matched(self, at: int) -> list[str]:
+        """The words that the chunk at this place has; where it has none, the pairs."""
+        found = [term for term, has in zip(self.asked, self.has[at], strict=True) if has]
+        return [term for term in found if not term.startswith(PAIR)] or [term.removeprefix(PAIR) for term in found]
 
 
 class Searcher:
@@ -81,14 +92,14 @@ class Searcher:
                 why = {
                     "dense": found.dense.get(number),
                     "bm25": found.bm25.get(number),
-                    "matched": found.matched.get(number, []),
+                    "matched": found.matched(at),
                 }
                 hits.append(Hit(len(hits) + 1, float(scores[at]), chunks[number], why))
         return hits
 
     def candidates(self, question: str, where: Filter | None, mode: Mode, count: int = CANDIDATES) -> Candidates:
         """The chunks that any of the rankings has among its best, with all that speaks for each."""
-        asked = terms(question, self.how)
+        asked = list(dict.fromkeys(terms(question, self.how)))
         pairs = [term for term in asked if term.startswith(PAIR)]
         words = [term for term in asked if not term.startswith(PAIR)]
         for attempt in (1, 2):
@@ -110,9 +121,8 @@ class Searcher:
                     nearness |= dict(zip(lacking, (self.store.vectors(lacking) @ vector).tolist(), strict=True))
                 nearest = dict(nearness)
                 if dense:
-                    for number, windows in zip(ids, self.store.windows(ids), strict=True):
-                        if windows:
-                            nearest[number] = windows.nearness(vector)
+                    by_window = zip(ids, nearness_of(self.store.windows(ids), vector), strict=True)
+                    nearest |= {number: near for number, near in by_window if near is not None}
             except StoreError:
                 if attempt == 2:  # else a chunk was deleted between two questions to the store: ask again
                     raise
@@ -123,14 +133,9 @@ class Searcher:
         signs[:, 1] = standardised(by_words, ids)
         signs[:, 2] = standardised(by_pairs, ids)
         signs[:, 5] = _standardised_over({number: nearest[number] for number in dense}, nearest, ids)
-        matched: dict[int, list[str]] = {}
-        if bags:
-            signs[:, 3], has_words = coverage(words, bags)
-            signs[:, 4], has_pairs = coverage(pairs, bags)
-            matched = {
-                n: w or [p.removeprefix(PAIR) for p in q] for n, w, q in zip(ids, has_words, has_pairs, strict=True)
-            }
-        return Candidates(ids, signs, nearest, by_words or by_pairs, matched)
+        has = has_terms([*words, *pairs], bags) if bags else np.zeros((len(ids), len(asked)), bool)
+        signs[:, 3], signs[:, 4] = coverage(has[:, : len(words)]), coverage(has[:, len(words) :])
+        return Candidates(ids, signs, nearest, by_words or by_pairs, (*words, *pairs), has)
 
 
 def fit_weights(

@@ -18,7 +18,7 @@ from collection_writer import DIMENSIONS, document, revision, unit
 from inhouse.core.errors import CollectionMismatch, DocumentError, InhouseError, StoreError
 from inhouse.docs.records import Chunk
 from inhouse.docs.stores.base import Counts, Delete, Filter, Move, Replace, VectorStore, content_key, settle
-from inhouse.docs.stores.windows import NONE, windows_of
+from inhouse.docs.stores.windows import NONE, nearness, windows_of
 
 WRITER = Path(__file__).parents[2] / "support" / "collection_writer.py"
 
@@ -81,7 +81,7 @@ def test_windows_are_kept_with_their_chunks_and_go_with_them(store: VectorStore)
     ids = [stored.id for stored in store.chunks_of("d")]
     one, none = store.windows(ids)
     assert (one.to_bytes(), len(none)) == (mine.to_bytes(), 0)
-    assert one.nearness(unit(5, 3)[1]) == pytest.approx(1.0, abs=0.02)
+    assert nearness([NONE, one], unit(5, 3)[1])[1] == pytest.approx(1.0, abs=0.02)
     assert {key: len(kept) for key, kept in store.cached_windows([b"k" * 16, b"s" * 16, b"x" * 16]).items()} == {
         b"k" * 16: 3
     }

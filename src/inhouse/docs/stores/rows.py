@@ -47,6 +47,13 @@ def decode(vector: bytes) -> Vectors:
     return np.frombuffer(vector, np.float16).astype(np.float32)
 
 
+def decode_all(vectors: Sequence[bytes]) -> Vectors:
+    """Stored vectors as float32, a row each."""
+    if not vectors:
+        return np.zeros((0, 0), np.float32)
+    return np.frombuffer(b"".join(vectors), np.float16).reshape(len(vectors), -1).astype(np.float32)
+
+
 def filter_sql(where: Filter | None) -> tuple[str, list[Any]]:
     """A condition on `documents` and its parameters."""
     conditions = ["1"]

@@ -27,7 +27,7 @@ from inhouse.docs.stores.base import (
 from inhouse.docs.stores.catalogue import Catalogue
 from inhouse.docs.stores.file import folder_bytes, held_bytes
 from inhouse.docs.stores.mirror import Mirror
-from inhouse.docs.stores.rows import decode
+from inhouse.docs.stores.rows import decode_all
 from inhouse.docs.stores.terms import Bag
 from inhouse.docs.stores.windows import Windows
 
@@ -164,14 +164,13 @@ class SqliteStore(CatalogueStore):
         if not found:
             return []
         order = np.fromiter(found, np.int64, len(found))
-        scores = np.stack([decode(vector) for vector in found.values()]) @ wanted
+        scores = decode_all(list(found.values())) @ wanted
         best = np.lexsort((order, -scores))[:k]
         return [Scored(int(order[place]), float(scores[place])) for place in best]
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The stored vectors, a row each."""
-        rows = [decode(vector) for vector in self.catalogue.of_embedded("vector", ids)]
-        return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+        return decode_all(self.catalogue.of_embedded("vector", ids))
 
 
 def candidates(k: int) -> int:

@@ -6,6 +6,7 @@ Kept beside the chunk and asked for the best candidates of a search only; no ind
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +27,6 @@ class Windows:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def nearness(self, question: NDArray[np.float32]) -> float:
-        """The cosine of the window that is nearest to the question's vector."""
-        return float(((self.codes @ question) * self.scales).max())
-
     def to_bytes(self) -> bytes:
         """The windows as stores keep them: their number, scales, codes; nothing for none."""
         return b"" if not len(self) else _HEAD.pack(len(self)) + self.scales.tobytes() + self.codes.tobytes()
@@ -37,6 +34,20 @@ class Windows:
 
 NONE = Windows(np.zeros((0, 0), np.int8), np.zeros(0, np.float32))
 """A chunk that is one window, or was embedded as a whole."""
+
+
+def nearness(windows: Sequence[Windows], question: NDArray[np.float32]) -> list[float | None]:
+    """For each chunk's windows the cosine of the one that is nearest to the question's vector; None without any."""
+    sizes = [len(one) for one in windows]
+    if not any(sizes):
+        return [None] * len(windows)
+    full = [one for one in windows if len(one)]
+    # One product for all: a chunk's windows are few, and a product of few rows is mostly overhead.
+    cosines = np.concatenate([one.codes for one in full]).astype(np.float32) @ question
+    cosines *= np.concatenate([one.scales for one in full])
+    starts = np.cumsum([0, *(len(one) for one in full[:-1])])
+    best = iter(np.maximum.reduceat(cosines, starts).tolist())
+    return [next(best) if size else None for size in sizes]
 
 
 def windows_of(vectors: NDArray[np.float32]) -> Windows:
