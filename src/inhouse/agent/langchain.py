@@ -54,10 +54,15 @@ def to_langchain(tool: Tool, context: Callable[[], ToolContext]) -> BaseTool:
 
 
 class EngineChatModel(BaseChatModel):
-    """An engine's model as LangChain's chat model, asynchronous only."""
+    """An engine's model as LangChain's chat model, asynchronous only. Calls whose arguments are no JSON object are
+    its messages' `invalid_tool_calls`.
+    """
 
     engine: Any
     model: str
+    temperature: float = 0.0
+    max_tokens: int | None = None
+    seed: int | None = None
     tools: tuple[ToolSpec, ...] = ()
 
     @property
@@ -87,20 +92,33 @@ class EngineChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = ChatRequest(
-            self.model, tuple(_message(one) for one in messages), temperature=0.0, stop=tuple(stop or ()),
-            tools=self.tools,
+            self.model, tuple(_message(one) for one in messages), max_tokens=self.max_tokens,
+            temperature=self.temperature, seed=self.seed, stop=tuple(stop or ()), tools=self.tools,
         )  # fmt: skip
-        text, calls, usage = "", [], None
+        text, calls, broken, usage = "", list[Any](), list[Any](), None
         async for event in self.engine.chat(request):
             if isinstance(event, TextEvent):
                 text += event.text
             elif isinstance(event, ToolCallEvent):
-                calls.append({"name": event.call.name, "args": json.loads(event.call.arguments), "id": event.call.id})
+                name, written, handle = event.call.name, event.call.arguments, event.call.id
+                arguments = _object(written)
+                if arguments is None:
+                    broken.append({"name": name, "args": written, "id": handle, "error": "no JSON object"})
+                else:
+                    calls.append({"name": name, "args": arguments, "id": handle})
             elif isinstance(event, UsageEvent):
                 prompt, completion = event.prompt_tokens or 0, event.completion_tokens or 0
                 usage = {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
-        answer = AIMessage(content=text, tool_calls=calls, usage_metadata=usage)
+        answer = AIMessage(content=text, tool_calls=calls, invalid_tool_calls=broken, usage_metadata=usage)
         return ChatResult(generations=[ChatGeneration(message=answer)])
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text or "{}")
+    except json.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _message(message: BaseMessage) -> Message:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inhouse.agent.config import AgentConfig
+from inhouse.cli.agent_eval_view import print_evaluation
 from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP, open_for
 from inhouse.cli.main import run_async
-from inhouse.cli.output import note, print_json, print_table
-from inhouse.core.errors import UsageError
-from inhouse.core.records import Metric, Run
+from inhouse.cli.output import note
+from inhouse.core.errors import MissingExtra, UsageError
 from inhouse.store.repository import Store
+
+if TYPE_CHECKING:
+    from inhouse.agent.evaluation.attempt import Attempt, Way
+    from inhouse.agent.evaluation.dialogue import Dialogue
+    from inhouse.agent.evaluation.tasks import Task
 
 
 def eval_(
-    suite: Annotated[str, typer.Argument(help="bfcl, functionchat, or agentdojo (injections; needs no model).")],
+    suite: Annotated[
+        str, typer.Argument(help="bfcl, functionchat, tau2, office (no files), or agentdojo (injections; no model).")
+    ],
     data: Annotated[
         Path | None, typer.Option(help="The folder with the suite's files, as its authors give them.")
     ] = None,
@@ -28,6 +37,9 @@ def eval_(
     limit: Annotated[int, typer.Option(help="Tasks of each category, drawn by the seed; 0: all.", min=0)] = 20,
     trials: Annotated[int, typer.Option(help="Tries at each task, for pass^k.", min=1)] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Try the engine's plain tool calling beside it.")] = False,
+    against: Annotated[
+        str | None, typer.Option(help="Try another framework's agent beside it, on the same engine: langchain.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help=ENGINE_HELP)] = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     tool_form: Annotated[str, typer.Option(help="How calls are asked for: native, text or schema.")] = "native",
@@ -41,32 +53,72 @@ def eval_(
     \b
     inhouse agent eval bfcl --data bfcl_v4 --category simple_python --category irrelevance
     inhouse agent eval functionchat --data functionchat_bench --trials 4 --temperature 0.7 --plain
+    inhouse agent eval bfcl --data bfcl_v4 --category multi_turn_base --against langchain
+    inhouse agent eval tau2 --data tau2 --category retail --trials 4 --temperature 0.7
+    inhouse agent eval office --against langchain
     inhouse agent eval agentdojo --category banking
     """
     if suite == "agentdojo":
         run_async(_attack(category or [], limit, json=json))
         return
-    if data is None:
+    if data is None and suite != "office":
         raise UsageError(f"Where are {suite}'s files?", do="Name their folder: --data PATH")
     if trials > 1 and temperature == 0:
         raise UsageError("At temperature 0 every try is the same", do="Give a --temperature, such as 0.7")
     if tool_form not in ("native", "text", "schema"):
         raise UsageError(f"There is no tool form {tool_form!r}", do="Choose native, text or schema")
     config = AgentConfig("", tool_form=tool_form, temperature=temperature, seed=seed, max_tokens=256)  # type: ignore[arg-type]
-    run_async(_evaluate(suite, data, category or [], limit or None, trials, engine, model, config, prices, plain=plain,
-                        as_json=json))  # fmt: skip
+    tasks, config = _tasks_of(suite, data, category or [], limit or None, config)
+    ways = ways_of(plain=plain, against=against)
+    run_async(_evaluate(suite, tasks, trials, engine, model, config, prices, ways, as_json=json))
+
+
+def ways_of(*, plain: bool, against: str | None) -> tuple[Way, ...]:
+    """Which sides are tried. UsageError for a framework that is not known, MissingExtra for one that is not here."""
+    if against is None:
+        return ("plain", "agent") if plain else ("agent",)
+    if against != "langchain":
+        raise UsageError(f"There is no framework {against!r} to compare with", do="Choose langchain")
+    if find_spec("langchain") is None:
+        raise MissingExtra("LangChain is not installed", do="pip install 'inhouse[langchain]'")
+    return ("plain", "agent", "langchain") if plain else ("agent", "langchain")
+
+
+def _tasks_of(
+    suite: str, data: Path | None, categories: list[str], limit: int | None, config: AgentConfig
+) -> tuple[list[Task | Dialogue], AgentConfig]:
+    """The suite's tasks, and the agent with the context that they take."""
+    from inhouse.agent.evaluation.dialogues import CONTEXT, categories_of, load_dialogues
+    from inhouse.agent.evaluation.rows import draw
+    from inhouse.agent.evaluation.tasks import load_tasks
+    from inhouse.study.office_tasks import office_tasks
+
+    if data is None:
+        tasks: list[Task | Dialogue] = []
+        for lang in categories or ["ko", "en"]:
+            if lang not in ("ko", "en"):
+                raise UsageError(f"office has no category {lang!r}", do="Choose ko or en")
+            tasks += [replace(task, id=f"{task.id} {lang}", category=lang)
+                      for task in draw(office_tasks(lang), limit, config.seed, lang)]  # fmt: skip
+        return tasks, config
+    known = categories_of(suite)
+    several = [one for one in categories or (known if suite == "tau2" else ()) if one in known or suite == "tau2"]
+    single = [one for one in categories if one not in several]
+    tasks = [*load_dialogues(suite, data, several, limit, config.seed)]
+    if single or not several:
+        tasks += load_tasks(suite, data, single, limit, config.seed)
+    if several:
+        config = replace(config, context=CONTEXT, limits=replace(config.limits, steps=20))
+    return tasks, config
 
 
 async def _evaluate(
-    suite: str, data: Path, categories: list[str], limit: int | None, trials: int, engine: str | None,
-    model: str | None, config: AgentConfig, prices: Path | None, *, plain: bool, as_json: bool,
+    suite: str, tasks: list[Task | Dialogue], trials: int, engine: str | None, model: str | None, config: AgentConfig,
+    prices: Path | None, ways: tuple[Way, ...], *, as_json: bool,
 ) -> None:  # fmt: skip
-    from inhouse.agent.evaluation.attempt import Attempt
     from inhouse.agent.evaluation.measure import evaluate
-    from inhouse.agent.evaluation.tasks import load_tasks
     from inhouse.cli.agent_session import price_of
 
-    tasks = load_tasks(suite, data, categories, limit, config.seed)
     passed = 0
 
     def told(one: Attempt, done: int, of: int) -> None:
@@ -76,34 +128,17 @@ async def _evaluate(
             sys.stderr.write(f"\r{done} of {of} tries, {passed} passed ")
             sys.stderr.flush()
 
-    async with open_for(engine, model, context=config.context, slots=1) as opened:
+    async with open_for(engine, model, context=config.context, slots=2 if suite == "tau2" else 1) as opened:
         with Store(opened.settings.database_url) as store:
             run = await evaluate(
                 opened.engine, store, tasks, config.with_(model=opened.model), suite=suite,
-                ways=("plain", "agent") if plain else ("agent",), trials=trials, environment=opened.environment,
-                price=price_of(prices, opened.model), on_attempt=told,
+                ways=ways, trials=trials, environment=opened.environment, price=price_of(prices, opened.model),
+                on_attempt=told,
             )  # fmt: skip
             found = store.metrics(run.id)
     if sys.stderr.isatty():
         sys.stderr.write("\n")
-    _print(run, found, as_json=as_json)
-
-
-def _print(run: Run, found: list[Metric], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"run": run, "metrics": found})
-        return
-    rows = []
-    for metric in found:
-        labels = metric.labels
-        what = next((str(labels[key]) for key in ("failure", "saved", "problem") if key in labels), "")
-        name = f"pass^{labels['k']}" if "k" in labels else metric.name
-        value = f"{metric.value:.3g}"
-        interval = "" if metric.low is None or metric.high is None else f"{metric.low:.3g} to {metric.high:.3g}"
-        rows.append((str(labels.get("way", "")), str(labels.get("category", "")), name, what, value, interval,
-                     "" if metric.n is None else str(metric.n)))  # fmt: skip
-    print_table(("way", "category", "figure", "", "value", "95 %", "n"), rows)
-    note(f"kept: inhouse runs show {run.id[:10]}")
+    print_evaluation(run, found, as_json=as_json)
 
 
 async def _attack(suites: list[str], limit: int, *, json: bool) -> None:
@@ -118,4 +153,4 @@ async def _attack(suites: list[str], limit: int, *, json: bool) -> None:
             on_done=lambda name: note(f"{name}: done"),
         )  # fmt: skip
         found = store.metrics(run.id)
-    _print(run, found, as_json=json)
+    print_evaluation(run, found, as_json=json)

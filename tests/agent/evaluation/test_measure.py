@@ -10,7 +10,8 @@ from scripted_model import ScriptedModel, call
 from inhouse.agent.config import AgentConfig
 from inhouse.agent.evaluation.attempt import attempt
 from inhouse.agent.evaluation.measure import evaluate, pass_k
-from inhouse.agent.evaluation.tasks import as_schema, load_tasks
+from inhouse.agent.evaluation.rows import as_schema
+from inhouse.agent.evaluation.tasks import load_tasks
 from inhouse.core.environment import read_environment
 from inhouse.core.errors import EngineUnavailable, UsageError
 from inhouse.store.repository import Store

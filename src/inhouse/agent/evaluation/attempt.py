@@ -10,12 +10,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from inhouse.agent.budget import total_usage
 from inhouse.agent.config import AgentConfig
 from inhouse.agent.context import pinned_text
 from inhouse.agent.evaluation.ast_check import Call
+from inhouse.agent.evaluation.metered import Metered
 from inhouse.agent.evaluation.tasks import Task
 from inhouse.agent.journal import MemoryJournal
 from inhouse.agent.loop import Agent
@@ -26,18 +27,39 @@ from inhouse.agent.tools.base import Tool, ToolContext, ToolResult
 from inhouse.agent.world import Answer, CallEnd, LiveWorld, Price
 from inhouse.engines.base import ChatRequest, Engine, Message, TextEvent, ToolCallEvent
 
-Way = Literal["plain", "engine", "agent"]
-"""plain: what the server itself recognises as a call; engine: also what our engines read strictly in its text."""
+Way = Literal["plain", "engine", "agent", "langchain"]
+"""plain: what the server itself recognises as a call; engine: also what our engines read strictly in its text;
+langchain: LangChain's agent on the same engine.
+"""
+
+
+class Asked(Protocol):
+    """What was tried: a Task or a Dialogue."""
+
+    @property
+    def id(self) -> str:
+        """The task's own name."""
+        ...
+
+    @property
+    def category(self) -> str:
+        """Its part of the suite."""
+        ...
+
+    @property
+    def question(self) -> str:
+        """What is asked (of a dialogue: first)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What came of a try. `saved` names what plain tool calling would have lost: forms, mends, repairs.
 
-    `start` and `end` are on time.perf_counter().
+    `start` and `end` are on time.perf_counter(); `framework_s` are those of them outside the engine and the tools.
     """
 
-    task: Task
+    task: Asked
     way: Way
     trial: int
     fault: str
@@ -49,6 +71,7 @@ class Attempt:
     end: float
     saved: tuple[str, ...] = ()
     problems: tuple[str, ...] = field(default=())
+    framework_s: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -64,11 +87,15 @@ async def attempts(
     answer: Answer | None = None
     found: list[Attempt] = []
     for way in ways:
-        start = time.perf_counter()
         if way == "agent":
-            done = await _by_agent(engine, config, task, trial, price)
-            found.append(replace(done, start=start, end=time.perf_counter()))
+            found.append(await _by_agent(engine, config, task, trial, price))
             continue
+        if way == "langchain":
+            from inhouse.agent.evaluation.langchain_side import try_langchain
+
+            found.append(await try_langchain(engine, config, task, trial, price))
+            continue
+        start = time.perf_counter()
         answer = answer or await LiveWorld(engine, config.model, price=price).ask(_request(config, task))
         done = _plainly(answer, task, way, trial)
         found.append(replace(done, start=start, end=start + answer.duration_s))
@@ -113,12 +140,15 @@ def _plainly(answer: Answer, task: Task, way: Way, trial: int) -> Attempt:
 
 
 async def _by_agent(engine: Engine, config: AgentConfig, task: Task, trial: int, price: Price | None) -> Attempt:
-    tools = {spec.name: Tool(spec.name, spec.description, spec.parameters, _unused) for spec in task.tools}
-    world = _Stopping(engine, config.model, price=price)
+    tools = without_running(task)
+    metered = Metered(engine)
+    world = _Stopping(metered, config.model, price=price)
     journal = MemoryJournal("evaluation", await _before(config, world, task, tools))
     begun = len(journal.steps)
+    start = time.perf_counter()
     with suppress(_Called):
-        await Agent(config, tools, world, policy=AllowAll()).run(journal, task.messages[-1].content)
+        await Agent(config, tools, world, policy=AllowAll()).run(journal, task.question)
+    end = time.perf_counter()
     steps = journal.steps[begun:]
     asked = [step for step in steps if step.kind is StepKind.MODEL]
     last: Sequence[CallRecord] = asked[-1].calls if asked else ()
@@ -131,9 +161,14 @@ async def _by_agent(engine: Engine, config: AgentConfig, task: Task, trial: int,
     if problems and last and all(call.status is not CallStatus.INVALID for call in last):
         saved.append("repair")
     return Attempt(
-        task, "agent", trial, fault, calls, asked[-1].text if asked else "", total_usage(steps), len(asked), 0.0, 0.0,
-        tuple(dict.fromkeys(saved)), problems,
+        task, "agent", trial, fault, calls, asked[-1].text if asked else "", total_usage(steps), len(asked), start, end,
+        tuple(dict.fromkeys(saved)), problems, end - start - metered.seconds,
     )  # fmt: skip
+
+
+def without_running(task: Task) -> dict[str, Tool]:
+    """The task's tools, for calls that are judged and not made."""
+    return {spec.name: Tool(spec.name, spec.description, spec.parameters, _unused) for spec in task.tools}
 
 
 class _Called(Exception):  # no error: the end of a try

@@ -15,6 +15,8 @@ import numpy as np
 
 from inhouse.agent.config import AgentConfig
 from inhouse.agent.evaluation.attempt import Attempt, Way, attempts
+from inhouse.agent.evaluation.dialogue import Dialogue
+from inhouse.agent.evaluation.sides import try_dialogue
 from inhouse.agent.evaluation.tasks import Task
 from inhouse.agent.world import Price
 from inhouse.bench.keeping import ending, origin_of
@@ -30,7 +32,7 @@ RUN_KIND = "agent_eval"
 async def evaluate(
     engine: Engine,
     store: Store,
-    tasks: Sequence[Task],
+    tasks: Sequence[Task | Dialogue],
     config: AgentConfig,
     *,
     suite: str,
@@ -54,7 +56,7 @@ async def evaluate(
         origin = origin_of(run)
         for task in tasks:
             for trial in range(trials):
-                for one in await attempts(engine, config, task, ways, trial, price):
+                for one in await _tries(engine, config, task, ways, trial, price):
                     done.append(one)
                     on_attempt(one, len(done), total)
             if enough():
@@ -62,6 +64,14 @@ async def evaluate(
         store.add_samples(run.id, [_sample(place, one, origin) for place, one in enumerate(done)])
         store.set_metrics(run.id, figures(done, suite, config.seed))
     return store.get_run(run.id)
+
+
+async def _tries(
+    engine: Engine, config: AgentConfig, task: Task | Dialogue, ways: Sequence[Way], trial: int, price: Price | None
+) -> list[Attempt]:
+    if isinstance(task, Dialogue):
+        return await try_dialogue(engine, config, task, ways, trial, price)
+    return await attempts(engine, config, task, ways, trial, price)
 
 
 def figures(tries: Sequence[Attempt], suite: str, seed: int) -> list[Metric]:
@@ -119,9 +129,19 @@ def _costs(part: Sequence[Attempt], labels: Mapping[str, Scalar], seed: int) -> 
         "seconds_per_solved": ("s", [one.end - one.start for one in part]),
         "won_per_solved": ("won", [one.usage.micro_krw / 1e6 for one in part]),
     }
+    asked = sum(one.requests for one in part)
     found = [
-        Metric("requests_per_try", sum(one.requests for one in part) / len(part), "", labels, n=len(part)),
+        Metric("requests_per_try", asked / len(part), "", labels, n=len(part)),
+        Metric("calls_per_try", sum(len(one.calls) for one in part) / len(part), "", labels, n=len(part)),
+        Metric("tokens_per_try", sum(one.usage.tokens for one in part) / len(part), "tokens", labels, n=len(part)),
     ]
+    if asked and any(one.framework_s for one in part):
+        framework = ratio_of_sums(
+            np.array([one.framework_s for one in part]), np.array([float(one.requests) for one in part]),
+            np.random.default_rng(seed),
+        )  # fmt: skip
+        found.append(Metric("framework_per_request", framework.value, "s", labels, framework.low, framework.high,
+                            len(part), "bootstrap"))  # fmt: skip
     for name, (unit, values) in columns.items():
         if solved.sum() and any(values):
             # A resample that solves nothing has no such figure: the interval is only given where none is likely.
@@ -144,5 +164,5 @@ def _sample(index: int, one: Attempt, origin: float) -> Sample:
     start, end = one.start - origin, one.end - origin
     return Sample(
         index, start, start, end, None, (), one.usage.prompt_tokens, one.usage.completion_tokens,
-        one.usage.cached_tokens, None, error, tags, {}, one.task.messages[-1].content, answer,
+        one.usage.cached_tokens, None, error, tags, {}, one.task.question, answer,
     )  # fmt: skip

@@ -6,7 +6,6 @@ Read from their authors' files. Knows no engine.
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inhouse.agent.evaluation.ast_check import Call, check_calls
+from inhouse.agent.evaluation.rows import as_schema, draw, rows
 from inhouse.core.errors import UsageError
 from inhouse.engines.base import Message, ToolCall, ToolSpec
 
@@ -35,6 +35,11 @@ class Task:
     tools: tuple[ToolSpec, ...]
     check: Check
 
+    @property
+    def question(self) -> str:
+        """What is asked."""
+        return self.messages[-1].content
+
 
 def load_tasks(suite: str, folder: Path, categories: Sequence[str], limit: int | None, seed: int) -> list[Task]:
     """The tasks of the categories, of each at most `limit`, drawn by the seed. UsageError where they are not there."""
@@ -51,18 +56,15 @@ def load_tasks(suite: str, folder: Path, categories: Sequence[str], limit: int |
             raise UsageError(
                 f"{suite}'s files cannot be read in {folder}", why=str(error), do="Name the folder: --data PATH"
             ) from None
-        if limit is not None and limit < len(found):
-            kept = sorted(random.Random(f"{seed}:{category}").sample(range(len(found)), limit))
-            found = [found[place] for place in kept]
-        tasks += found
+        tasks += draw(found, limit, seed, category)
     return tasks
 
 
 def _bfcl(folder: Path, category: str) -> Iterator[Task]:
     answers: dict[str, list[Mapping[str, Any]]] = {}
     if category not in ("irrelevance", "live_relevance"):
-        answers = {row["id"]: row["ground_truth"] for row in _rows(folder / f"possible_answer/BFCL_v4_{category}.json")}
-    for row in _rows(folder / f"BFCL_v4_{category}.json"):
+        answers = {row["id"]: row["ground_truth"] for row in rows(folder / f"possible_answer/BFCL_v4_{category}.json")}
+    for row in rows(folder / f"BFCL_v4_{category}.json"):
         # Names with a dot become ones with _, as the official harness does for APIs that allow no dot.
         functions = [{**function, "name": _underscored(function["name"])} for function in row["function"]]
         tools = tuple(
@@ -84,27 +86,11 @@ def _ast(functions: list[dict[str, Any]], good: list[dict[str, Any]], category: 
     return lambda calls: check_calls(functions, calls, good, category)
 
 
-def as_schema(written: Mapping[str, Any]) -> dict[str, Any]:
-    """BFCL's parameters as JSON schema: its types are Python's."""
-    types = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
-    schema: dict[str, Any] = {}
-    for key, value in written.items():
-        if key == "type" and isinstance(value, str):
-            schema[key] = types.get(value, value)
-        elif key == "properties":
-            schema[key] = {name: as_schema(one) for name, one in value.items()}
-        elif key in ("items", "additionalProperties") and isinstance(value, Mapping):
-            schema[key] = as_schema(value)
-        else:
-            schema[key] = value
-    return schema
-
-
 def _functionchat(folder: Path, category: str) -> Iterator[Task]:
     if category.startswith("dialog"):
         yield from _dialogs(folder, calls=category == "dialog_call")
         return
-    for row in _rows(folder / "FunctionChat-Singlecall.jsonl"):
+    for row in rows(folder / "FunctionChat-Singlecall.jsonl"):
         offered = next(one["content"] for one in row["tools"] if one["type"] == category)
         tools = tuple(_spec(one) for one in offered)
         for query, truth, other in zip(row["query"], row["ground_truth"], row["acceptable_arguments"], strict=True):
@@ -118,7 +104,7 @@ def _functionchat(folder: Path, category: str) -> Iterator[Task]:
 
 def _dialogs(folder: Path, *, calls: bool) -> Iterator[Task]:
     """Turns of conversations: those answered by a call; or those that must not be (a question back, an answer)."""
-    for row in _rows(folder / "FunctionChat-Dialog.jsonl"):
+    for row in rows(folder / "FunctionChat-Dialog.jsonl"):
         tools = tuple(_spec(one) for one in row["tools"])
         for turn in row["turns"]:
             if (turn["type_of_output"] == "call") is not calls or turn["query"][-1]["role"] != "user":
@@ -200,10 +186,3 @@ def _message(written: Mapping[str, Any]) -> Message:
 
 def _underscored(name: str) -> str:
     return name.replace(".", "_")
-
-
-def _rows(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.strip():
-                yield json.loads(line)
