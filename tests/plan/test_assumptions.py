@@ -6,7 +6,7 @@ import pytest
 
 from inhouse.core.errors import UsageError
 from inhouse.plan.assumptions import ASSUMED, GIVEN, Assumptions, given, load_assumptions, shipped_text
-from inhouse.report.cost_tables import assumption_name
+from inhouse.report.figures import assumption_name
 from inhouse.report.language import LANGUAGES, catalogue
 
 

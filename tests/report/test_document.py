@@ -6,6 +6,8 @@ from kept_study import ENVIRONMENT, build_study
 from inhouse.core.errors import RunNotFound, UsageError
 from inhouse.core.records import Evidence, Finding, Metric, RunStatus, Severity, Side
 from inhouse.report.document import gather, newest_study
+from inhouse.report.outline import ended_because
+from inhouse.study.phase1_findings import phase1_findings
 
 
 def test_findings_come_worst_first_and_good_before_notes(document):
@@ -78,3 +80,19 @@ def test_the_commands_make_the_same_study_again_and_are_safe_to_paste(empty_stor
     study = build_study(empty_store, model="a model; rm -rf $HOME")
     first = gather(empty_store, study.id).commands[0]
     assert first == "inhouse study --model 'a model; rm -rf $HOME' --budget 10m --phases 1 --lang ko"
+
+
+def test_a_part_that_failed_is_named_with_its_error_in_the_readers_language(empty_store):
+    study = empty_store.create_run("study", {"phases": [1]}, seed=0, environment=ENVIRONMENT, model="m")
+    run = empty_store.create_run("bench", {"name": "concurrency"}, seed=0, environment=ENVIRONMENT, study_id=study.id)
+    empty_store.finish_run(run.id, RunStatus.FAILED, "The engine died")
+    outcome = {"status": "failed", "reason": "The engine died", "error": "EngineCrashed", "phase": 1}
+    empty_store.set_progress(study.id, {"parts": {"concurrency": outcome}})
+    empty_store.set_findings(study.id, 1, phase1_findings(empty_store, study.id))
+    empty_store.finish_run(study.id, RunStatus.FAILED, "concurrency failed")
+    document = gather(empty_store, study.id)
+    assert document.failed_parts == ("concurrency",)
+    assert ended_because(document, document.study, "ko") == "실패한 항목: 동시 요청"
+    (failed,) = document.unfinished
+    assert ended_because(document, failed, "ko").endswith("끊김 (The engine died)")
+    assert ended_because(document, failed, "en") == "The engine died"

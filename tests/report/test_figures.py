@@ -106,3 +106,23 @@ def test_tiny_and_negative_numbers_keep_their_precision():
     assert number(-0.05, "en") == "−0.05"
     assert number(5.0, "en", aligned=True) == "5.00"
     assert number(999.6, "en") == "1,000"
+
+
+@pytest.mark.parametrize(
+    ("key", "korean", "english"),
+    [
+        ("share.ml.own", "LLM 개발 투입 (자체 서버)", "LLM developer's time (own machines)"),
+        ("roles.ml.kr", "LLM 개발자 인건비 (한국)", "LLM developer, a year (Korea)"),
+        ("machines.years", "장비 사용 연수", "years of use"),
+        ("mine.own_thing", "mine.own_thing", "mine.own_thing"),
+    ],
+)
+def test_an_assumption_is_said_by_its_name_and_what_it_is_of(key, korean, english):
+    moved = Metric("swing_won", 1e6, "won", {"assumption": key})
+    assert circumstances(moved, "ko") == korean
+    assert circumstances(moved, "en") == english
+
+
+def test_so_many_a_year_are_counted_and_a_calendar_year_is_written_as_one():
+    assert quantity(Metric("requests_year", 148200, "requests"), "en").text == "148,200\u00a0requests"
+    assert quantity(Metric("known_until_year", 2023, "year"), "en").number == "2023"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import inhouse.study
-from inhouse.core.errors import EngineError, UsageError
+from inhouse.core.errors import EngineError, InhouseError, UsageError
 from inhouse.core.records import Finding, RunStatus, Severity, Side
 from inhouse.report.language import LANGUAGES, catalogue, choose_language
 from inhouse.report.message import fill, placeholders, render
@@ -125,3 +125,32 @@ def test_a_language_without_a_catalogue_is_refused():
 
 def _subclasses(cls: type) -> set[type]:
     return {cls} | {each for sub in cls.__subclasses__() for each in _subclasses(sub)}
+
+
+def every_error(kind: type[InhouseError] = InhouseError):
+    yield kind
+    for inner in kind.__subclasses__():
+        if inner.__module__ == InhouseError.__module__:
+            yield from every_error(inner)
+
+
+def test_every_error_has_words_in_both_languages():
+    for kind in every_error():
+        for lang in LANGUAGES:
+            assert catalogue(lang).get(f"error.{kind.__name__}"), f"{lang} has no error.{kind.__name__}"
+
+
+def test_a_reason_is_said_in_korean_with_the_errors_own_words_behind_and_in_english_alone():
+    figures = {"part": "concurrency", "reason": "The engine died: signal 9", "error": "EngineCrashed"}
+    failed = Finding(1, Side.OPERATIONAL, Severity.WARNING, "phase1.not_run", figures)
+    assert "끊김 (The engine died: signal 9)" in render(failed, "ko").text
+    assert "(The engine died" not in render(failed, "en").text
+    assert "The engine died: signal 9" in render(failed, "en").text
+
+
+def test_a_reason_of_an_unknown_error_stands_as_it_is():
+    figures = {"part": "concurrency", "reason": "No such thing", "error": None}
+    assert (
+        "원인: No such thing"
+        in render(Finding(1, Side.OPERATIONAL, Severity.WARNING, "phase1.not_run", figures), "ko").text
+    )

@@ -109,9 +109,9 @@ def stem_of(key: str) -> tuple[str, str]:
     What it is of: a way, a thing of a catalogue, a country; empty where it is of all.
     """
     table, *rest = key.split(".")
-    if table in CATALOGUES:
+    if table in CATALOGUES and len(rest) == 2:
         return f"{table}.{rest[1]}", rest[0]
-    if rest[-1] in (*WAYS, *COUNTRIES):
+    if rest and rest[-1] in (*WAYS, *COUNTRIES):
         return key.rpartition(".")[0], rest[-1]
     return key, ""
 

@@ -13,8 +13,8 @@ import altair as alt
 from inhouse.core.records import Metric
 from inhouse.plan.comparison import KIND
 from inhouse.report.charts import COLOURS, INK, PAPER, Chart, svg_of
-from inhouse.report.cost_tables import assumption_name
 from inhouse.report.document import Document
+from inhouse.report.figures import assumption_name
 from inhouse.report.language import word
 
 _MILLION = 1e-6

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from inhouse.plan.assumptions import Amount, stem_of
+from inhouse.plan.assumptions import Amount
 from inhouse.plan.breakeven import REQUESTS, USERS, BreakEven
 from inhouse.plan.comparison import Bill, Comparison
 from inhouse.plan.cost import Option, Way
 from inhouse.plan.market import library_version
 from inhouse.plan.uncertainty import Spread
+from inhouse.report.figures import assumption_name
 from inhouse.report.language import number, word
 from inhouse.report.money import won_in_words
 
@@ -43,13 +44,6 @@ def cost_tables(made: Comparison, lang: str, *, assumptions: bool = False) -> li
 def option_name(option: Option, lang: str) -> str:
     """The way and what of it: own machines (l40s)."""
     return f"{word(lang, f'way.{option.way}')} ({option.name})"
-
-
-def assumption_name(key: str, lang: str) -> str:
-    """What an assumption is called, with the way or the thing that it is of."""
-    stem, of = stem_of(key)
-    name = word(lang, f"assumption.{stem}")
-    return f"{name} ({word(lang, f'way.{of}', word(lang, f'country.{of}', of))})" if of else name
 
 
 def _ways(made: Comparison, lang: str) -> TextTable:

@@ -70,6 +70,18 @@ class Document:
         """The parts that did not reach their end."""
         return tuple(record.run for record in self.runs if record.run.status is not RunStatus.DONE)
 
+    def error_of(self, run: Run) -> str:
+        """The class of the error that the run's part of the study ended with; empty where it is not kept."""
+        part = run.config.get("name")
+        ends = (one.figures for one in self.not_measured if one.figures.get("part") == part)
+        return next((str(figures["error"]) for figures in ends if figures.get("error")), "")
+
+    @property
+    def failed_parts(self) -> tuple[str, ...]:
+        """The parts of the study that ended with an error."""
+        failed = (one.figures for one in self.not_measured if one.figures.get("error"))
+        return tuple(str(figures["part"]) for figures in failed if figures.get("part"))
+
     @property
     def decision(self) -> Decision:
         """What follows from the findings."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from inhouse.core.records import Evidence, Metric, Scalar
+from inhouse.plan.assumptions import stem_of
 from inhouse.report.language import number, word
 from inhouse.report.money import won_in_words
 
@@ -54,7 +55,8 @@ def in_words(name: str, value: Scalar, lang: str) -> str:
     A text is said as the catalogue has it under `<name>.<value>` (an error's kind, a part's name), or as it is.
     """
     if isinstance(value, (str, bool)):
-        return word(lang, f"{_SAID_AS.get(name, name)}.{value}", str(value))
+        of = _SAID_AS.get(name, name)
+        return word(lang, f"{of}.{value}", assumption_name(str(value), lang) if of == "assumption" else str(value))
     if value is None or not math.isfinite(value):
         return "–"
     unit = unit_of(name)
@@ -67,6 +69,13 @@ def in_words(name: str, value: Scalar, lang: str) -> str:
     factor, sign = scale(value, unit)
     said = word(lang, f"unit.{sign}.words", "{value}").replace("{value}", number(value * factor, lang))
     return said.replace(" ", _NO_BREAK)
+
+
+def assumption_name(key: str, lang: str) -> str:
+    """What an assumption is called, with the way, the thing or the country that it is of: operators (own machines)."""
+    stem, of = stem_of(key)
+    name = word(lang, f"assumption.{stem}", key)
+    return f"{name} ({word(lang, f'way.{of}', word(lang, f'country.{of}', of))})" if of else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,9 @@ def measured_in(metric: Metric) -> str:
     """The unit that a metric's name ends in, which says more than its own: tokens_s is tokens/s, not just 1/s."""
     if metric.name.endswith(("_share", "error_rate")) or metric.name in _SHARES:
         return "share"
-    return unit_of(metric.name) or metric.unit
+    named = unit_of(metric.name)
+    # `requests_year` is so many a year, and not one of the calendar's years.
+    return metric.unit if named == "year" else named or metric.unit
 
 
 def unit_word(sign: str, lang: str) -> str:

@@ -21,7 +21,7 @@ from inhouse.report.figures import circumstances, identity, in_words, method_of,
 from inhouse.report.files import write_whole
 from inhouse.report.language import moment, word
 from inhouse.report.message import CLOSE, OPEN, Rendered, fill, marked, render
-from inhouse.report.outline import config_lines, run_name, samples_said
+from inhouse.report.outline import config_lines, ended_because, run_name, samples_said
 from inhouse.report.tables import heading, key_figures, pivot, tables
 from inhouse.store.repository import Store
 
@@ -86,6 +86,7 @@ def _engine(lang: str, document: Document) -> Environment:
         quantity=lambda metric, largest=None: quantity(metric, lang, largest=largest),
         name_of=lambda metric, with_stat=True: name_of(metric, lang, with_stat=with_stat),
         run_name=lambda run: run_name(run, lang),
+        because_of=lambda run: ended_because(document, run, lang),
         samples=lambda record: samples_said(record, lang),
         circumstances=lambda metric: circumstances(metric, lang),
         column=lambda table, index: heading(table, index, lang),

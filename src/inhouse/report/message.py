@@ -19,6 +19,9 @@ from inhouse.report.language import catalogue
 _PLACEHOLDER = re.compile(r"\{(\w+)\}(" + "|".join(map(re.escape, PARTICLES)) + ")?")
 _OPTIONAL = re.compile(r"\[([^\]]*)\]")
 
+ERRORS_IN = "en"
+"""The language that errors are written in."""
+
 OPEN, CLOSE = "\ue000", "\ue001"
 """Stand around a filled-in figure until a view gives it the form that it has there."""
 
@@ -44,15 +47,32 @@ def render(finding: Finding, lang: str, *, mark: Callable[[str], str] = str) -> 
     nothing that was found may fall silent.
     """
     words = catalogue(lang)
+    figures = _said_in(finding.figures, lang)
     if finding.message not in words:
         listed = ", ".join(f"{name}: {in_words(name, value, lang)}" for name, value in finding.figures.items())
         return Rendered(title=finding.message, text=listed, do="")
     title = words.get(f"{finding.message}.title", finding.message)
     return Rendered(
-        title=fill(title, finding.figures, lang),
-        text=fill(words[finding.message], finding.figures, lang, mark=mark),
-        do=fill(words.get(f"{finding.message}.do", ""), finding.figures, lang, mark=mark),
+        title=fill(title, figures, lang),
+        text=fill(words[finding.message], figures, lang, mark=mark),
+        do=fill(words.get(f"{finding.message}.do", ""), figures, lang, mark=mark),
     )
+
+
+def reason_in(reason: str, error: str, lang: str) -> str:
+    """Why something failed. Errors speak English: elsewhere what kind of error it was goes before its own words.
+
+    `error` is the name of its class in core/errors; empty where it is not known.
+    """
+    kind = catalogue(lang).get(f"error.{error}")
+    return f"{kind} ({reason})" if kind and lang != ERRORS_IN else reason
+
+
+def _said_in(figures: Mapping[str, Scalar], lang: str) -> Mapping[str, Scalar]:
+    reason, error = figures.get("reason"), figures.get("error")
+    if not isinstance(reason, str) or not isinstance(error, str):
+        return figures
+    return {**figures, "reason": reason_in(reason, error, lang)}
 
 
 def fill(text: str, figures: Mapping[str, Scalar], lang: str, *, mark: Callable[[str], str] = str) -> str:

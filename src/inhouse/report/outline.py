@@ -19,7 +19,7 @@ from inhouse.report.chapters import Chapter, chapters
 from inhouse.report.document import Document, RunRecord
 from inhouse.report.figures import circumstances, identity, in_words, method_of, name_of, quantity
 from inhouse.report.language import moment, number, word
-from inhouse.report.message import fill, marked, render
+from inhouse.report.message import fill, marked, reason_in, render
 from inhouse.report.tables import Table, heading, key_figures, tables
 
 
@@ -51,6 +51,14 @@ def samples_said(record: RunRecord, lang: str) -> str:
     failed = [f", {in_words('kind', kind, lang)} {number(n, lang)}" for kind, n in ends.items() if kind is not None]
     kept = fill(word(lang, "ui.samples"), {"n": sum(ends.values())}, lang)
     return f"{kept}: {fill(word(lang, 'ui.answered'), {'n': ends.get(None, 0)}, lang)}" + "".join(failed)
+
+
+def ended_because(document: Document, run: Run, lang: str) -> str:
+    """Why a run did not reach its end, or the study is not done."""
+    if run.id == document.study.id and document.failed_parts:
+        parts = ", ".join(in_words("part", part, lang) for part in document.failed_parts)
+        return f"{word(lang, 'ui.failed_parts')} {parts}"
+    return reason_in(run.error, document.error_of(run), lang) if run.error else word(lang, "ui.run_unfinished")
 
 
 def example_name(example: Example, lang: str) -> str:
@@ -227,7 +235,7 @@ class _Writer:
         for finding in document.not_measured:
             yield from self._finding(finding)
         for run in document.unfinished:
-            yield Paragraph((Span(f"{run.error or self.t('ui.run_unfinished')} "), *_run_links((run.id,))))
+            yield Paragraph((Span(f"{ended_because(document, run, self.lang)} "), *_run_links((run.id,))))
 
     def _appendix(self) -> Iterator[Block]:
         document = self.document

@@ -90,7 +90,8 @@ class Part:
 class Outcome:
     """How a part ended: `status` is done, skipped or failed; `reason` says why it was not done.
 
-    `message` and `figures` say the same in the report's languages, where there is a sentence for it.
+    `message` and `figures` say the same in the report's languages, where there is a sentence for it; `error` is the
+    name of its class in core/errors, which has words in them too.
     `phase` is the part's.
     """
 
@@ -100,6 +101,7 @@ class Outcome:
     message: str = ""
     figures: Mapping[str, str] = field(default_factory=dict)
     phase: int = 1
+    error: str = ""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Outcome:

@@ -111,7 +111,10 @@ async def _ollama(context: Context) -> str:
         stage = Stage(Closed(1), CONCURRENCY_PROMPT, OUTPUT_TOKENS, count=30, duration_s=context.seconds)
         return await _bench(context, engine, "ollama", [stage], model=name)
     except EngineError as error:
-        raise PartSkipped(f"Ollama at {url} did not serve", why=str(error)) from None
+        raise PartSkipped(
+            f"Ollama at {url} did not serve", why=str(error), message="phase1.ollama_failed", url=url,
+            reason=str(error), error=type(error).__name__,
+        ) from None  # fmt: skip
     finally:
         await engine.close()
 

@@ -95,7 +95,9 @@ async def predict_reference(context: Context) -> str:
     done = outcomes(context.store, context.study.id)
     bandwidth = _metric(context, done, "machine", "memory_bandwidth_bytes_s")
     if bandwidth is None:
-        raise PartSkipped("The memory bandwidth was not measured, and the prediction stands on it")
+        raise PartSkipped(
+            "The memory bandwidth was not measured, and the prediction stands on it", message="phase1.no_bandwidth"
+        )
     measured = _metric(context, done, "prompt_length", "decode_tokens_s") or _metric(
         context, done, "concurrency", "decode_tokens_s"
     )

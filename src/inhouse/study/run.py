@@ -156,7 +156,7 @@ async def _run_part(
     except RunInterrupted:
         raise asyncio.CancelledError from None
     except InhouseError as error:
-        return Outcome("failed", reason=str(error))
+        return Outcome("failed", reason=str(error), error=type(error).__name__)
 
 
 def _leftover(store: Store, study_id: str, part: Part) -> str | None:

@@ -63,5 +63,5 @@ def parts_not_made(done: Mapping[str, Outcome], phase: int) -> Iterator[Finding]
             said.append((outcome.message, outcome.figures))
             yield Finding(phase, Side.OPERATIONAL, severity, outcome.message, dict(outcome.figures))
         else:
-            figures: dict[str, Scalar] = {"part": name, "reason": outcome.reason}
+            figures: dict[str, Scalar] = {"part": name, "reason": outcome.reason, "error": outcome.error or None}
             yield Finding(phase, Side.OPERATIONAL, severity, f"phase{phase}.not_run", figures)
