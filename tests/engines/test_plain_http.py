@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from scripted_server import CLOSE, RESET, ScriptedServer, scripted
 
-from inhouse.engines.plain_http import MAX_HEAD_BYTES, BadAnswer, NotReachable, PlainHttp, Reply
+from inhouse.engines.http_reply import MAX_HEAD_BYTES, BadAnswer, Reply
+from inhouse.engines.plain_http import NotReachable, PlainHttp
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

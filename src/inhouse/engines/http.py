@@ -24,7 +24,8 @@ from inhouse.core.errors import (
     EngineUnavailable,
     UsageError,
 )
-from inhouse.engines.plain_http import BadAnswer, NotReachable, PlainHttp, Reply
+from inhouse.engines.http_reply import BadAnswer, Reply
+from inhouse.engines.plain_http import NotReachable, PlainHttp
 from inhouse.engines.refusal import refusal
 from inhouse.engines.streams import Incoming, malformed
 from inhouse.engines.trace_context import outgoing

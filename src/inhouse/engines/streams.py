@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 
 from inhouse.core.errors import EngineProtocolError
-from inhouse.engines.plain_http import Reply
+from inhouse.engines.http_reply import Reply
 
 MAX_LINE_BYTES = 16 * 1024 * 1024  # a longer line is no event of any protocol we speak
 

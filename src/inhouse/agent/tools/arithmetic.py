@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal, DecimalException, Inexact
@@ -24,19 +23,11 @@ from inhouse.agent.tools.quantities import (
     power,
     unit_text,
 )
+from inhouse.agent.tools.tokens import split_tokens
 from inhouse.core.errors import ToolError
 
 LONGEST, DEEPEST = 500, 40  # characters, nested parentheses
-_TOKEN = re.compile(
-    r"\s*(?:(?P<date>\d{4}-\d{2}-\d{2})(?!\d)"
-    r"|(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)"
-    r"|(?P<name>°?[^\W\d_][^\W\d_]*\d?(?!\w)|°?[^\W\d_]+|[℃℉])"
-    r"|(?P<sign>\*\*|//|->|[-+*/^%!(),=×÷·−–₩$€]))"
-)
-# Between a function's arguments a comma does not group digits: max(1,234) has two numbers.
-_TOKEN_IN_CALL = re.compile(_TOKEN.pattern.replace(r"\d{1,3}(?:,\d{3})+(?!\d)|", ""))
 _INTO = {"to", "in", "as", "->"}
-_SAME = {"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "**": "^"}
 _MULTIPLY = {"*": 1, "/": -1}
 
 
@@ -69,7 +60,7 @@ def _told(value: Value, unit: str) -> tuple[str, str]:
 class _Parser:
     def __init__(self, text: str, today: date) -> None:
         self._today = today
-        self._tokens = _tokens(text)
+        self._tokens = split_tokens(text)
         self._at = 0
         self._depth = 0
 
@@ -277,26 +268,6 @@ class _Parser:
     def _expect(self, word: str) -> None:
         if self._next() != word:
             raise ToolError(f"A {word!r} is missing")
-
-
-def _tokens(text: str) -> list[tuple[str, str]]:
-    tokens: list[tuple[str, str]] = []
-    at = 0
-    text = text.strip()
-    calls: list[bool] = []  # of each open parenthesis, whether it holds a function's arguments
-    while at < len(text):
-        found = (_TOKEN_IN_CALL if any(calls) else _TOKEN).match(text, at)
-        if found is None:
-            raise ToolError(f"{text[at:].strip()[:20]!r} cannot be read", do="Use numbers, units, + - * / ^ % and ( )")
-        kind = found.lastgroup or ""
-        word = found[kind]
-        if word == "(":
-            calls.append(bool(tokens) and tokens[-1][0] == "name")
-        elif word == ")" and calls:
-            calls.pop()
-        tokens.append((kind, _SAME.get(word, word)))
-        at = found.end()
-    return tokens
 
 
 def _number(value: Value) -> Quantity:
