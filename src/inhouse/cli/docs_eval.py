@@ -47,6 +47,9 @@ def evaluate(
         Path | None, typer.Argument(help="JSONL or CSV: question, answers, document, quote, answerable.")
     ] = None,
     generate: Annotated[int, typer.Option(help="Make so many questions from the documents.", min=0)] = 0,
+    unanswerable: Annotated[
+        int, typer.Option(help="With --generate: so many besides that the documents do not answer.", min=0)
+    ] = 0,
     review: Annotated[
         Path | None, typer.Option(help="Write them here, to be reviewed by hand; without --generate: the answers.")
     ] = None,
@@ -83,7 +86,7 @@ def evaluate(
     inhouse docs eval questions.csv --search-only     search alone, in seconds
     inhouse docs eval questions.jsonl --judge qwen2.5-coder:1.5b --review answers.jsonl
     inhouse docs eval --labels answers.jsonl          how far judge and people agree
-    inhouse docs eval --generate 50 --review q.jsonl  questions from the documents, to be reviewed
+    inhouse docs eval --generate 50 --unanswerable 20 --review q.jsonl   questions from the documents, to be reviewed
     inhouse docs eval questions.jsonl --compare --chart ways.svg
     """
     from inhouse.cli.docs_compare import compare_ways
@@ -98,6 +101,11 @@ def evaluate(
         return
     if generate and review is None:
         raise UsageError("Questions that were generated must be reviewed", do="Name a file for them: --review q.jsonl")
+    if unanswerable and not generate:
+        raise UsageError(
+            "Questions without an answer are checked against some that have one",
+            do=f"Make those too: --generate 20 --unanswerable {unanswerable}",
+        )
     if not generate and questions is None:
         raise UsageError("Which questions?", do="Give a JSONL or CSV file, or --generate 50 --review q.jsonl")
     asked = read_questions(questions) if questions is not None else []
@@ -105,7 +113,7 @@ def evaluate(
         searcher = Searcher(kept, embedder)
         if generate:
             assert review is not None
-            run_async(generate_questions(searcher, generate, review, engine, model, seed))
+            run_async(generate_questions(searcher, generate, unanswerable, review, engine, model, seed))
         elif compare:
             compare_ways(
                 asked, searcher, strategies=strategies, sizes=sizes, ks=ks, modes=modes, stores=stores, chart=chart,

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from inhouse.core.errors import UsageError
 from inhouse.docs.citations import language_of
@@ -41,20 +42,23 @@ _SCHEMA = {
 _POINTING = re.compile(
     r"\b(this|the) (passage|text|document|above)\b|(이|위|아래|본) ?(글|문서|지문|내용)", re.IGNORECASE
 )
-_SHORTEST, _FAR = 120, 20
+_SHORTEST = 120
+FAR = 20
+"""A generated question must find the passage that it was made of among so many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A question that was made; `problem` says why it is not kept, empty for one that passed every check."""
+    """A question that was made, and of which passage; `problem` says why it is not kept, empty for a good one."""
 
     question: Question
     problem: str = ""
+    stored: StoredChunk | None = None
 
 
 async def generate(searcher: Searcher, engine: Model, model: str, *, count: int, seed: int) -> AsyncIterator[Generated]:
     """Makes questions until `count` have passed the checks, or four times as many were tried."""
-    chunks = _spread(searcher, random.Random(seed))
+    chunks = passages_to_ask(searcher, random.Random(seed))
     if not chunks:
         raise UsageError("The collection has no passage long enough to ask about", do="Add documents first")
     kept = 0
@@ -62,7 +66,7 @@ async def generate(searcher: Searcher, engine: Model, model: str, *, count: int,
     for stored in chunks[: 4 * count]:
         made = await _one(stored, searcher, engine, model, seed)
         if made.question.question.lower() in seen:
-            made = Generated(made.question, "asked before")
+            made = Generated(made.question, "asked before", made.stored)
         seen.add(made.question.question.lower())
         yield made
         kept += not made.problem
@@ -79,10 +83,9 @@ async def _one(stored: StoredChunk, searcher: Searcher, engine: Model, model: st
         max_tokens=200, temperature=0.7, seed=seed,
         json_schema=_SCHEMA if engine.capabilities.json_schema else None,
     )  # fmt: skip
-    pieces = [event.text async for event in engine.chat(request) if isinstance(event, TextEvent)]
-    said = "".join(pieces)
+    said = await said_by(engine, request)
     try:
-        made = json.loads(said[said.index("{") : said.rindex("}") + 1])
+        made = object_in(said)
         question = Question(
             str(made["question"]).strip(),
             (str(made["answer"]).strip(),),
@@ -90,31 +93,52 @@ async def _one(stored: StoredChunk, searcher: Searcher, engine: Model, model: st
             _sentence(text, str(made["answer"])),
         )
     except (ValueError, KeyError, TypeError):
-        return Generated(Question(said[:200] or "-", ("-",), stored.path), "the model wrote no JSON of that form")
-    return Generated(question, check(question, text, searcher, stored.id))
+        failed = Question(said[:200] or "-", ("-",), stored.path)
+        return Generated(failed, "the model wrote no JSON of that form", stored)
+    return Generated(question, check(question, text, searcher, stored.id), stored)
+
+
+async def said_by(engine: Model, request: ChatRequest) -> str:
+    """The whole answer to a request."""
+    return "".join([event.text async for event in engine.chat(request) if isinstance(event, TextEvent)])
+
+
+def object_in(said: str) -> dict[str, Any]:
+    """The JSON object in a model's answer; ValueError without one."""
+    found = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
 
 
 def check(question: Question, text: str, searcher: Searcher, chunk_id: int) -> str:
     """What is wrong with a generated question; empty where nothing is."""
     answer = question.answers[0]
-    if len(question.question) < 8 or len(question.question) > 300:
-        return "the question is too short or too long"
+    if problem := wording_problem(question.question):
+        return problem
     if not answer or len(answer) > 200:
         return "the answer is empty or too long"
     if _plain(answer) not in _plain(text):
         return "the answer does not stand in the passage"
     if _plain(answer) in _plain(question.question):
         return "the question gives its answer away"
-    if _POINTING.search(question.question):
-        return "the question points at the passage, which nobody sees who asks it"
     if any(phrase in answer for phrase in NOT_FOUND.values()):
         return "the answer is none"
-    if all(hit.chunk.id != chunk_id for hit in searcher.search(question.question, _FAR)):
-        return f"its own passage is not among the first {_FAR}: the question may be of another"
+    if all(hit.chunk.id != chunk_id for hit in searcher.search(question.question, FAR)):
+        return f"its own passage is not among the first {FAR}: the question may be of another"
     return ""
 
 
-def _spread(searcher: Searcher, rng: random.Random) -> list[StoredChunk]:
+def wording_problem(question: str) -> str:
+    """What is wrong with how a question is put; empty where nothing is."""
+    if len(question) < 8 or len(question) > 300:
+        return "the question is too short or too long"
+    if _POINTING.search(question):
+        return "the question points at the passage, which nobody sees who asks it"
+    return ""
+
+
+def passages_to_ask(searcher: Searcher, rng: random.Random) -> list[StoredChunk]:
     """Passages long enough to be asked about, documents in turn."""
     piles: list[list[StoredChunk]] = []
     for document in searcher.store.documents():
