@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from inhouse.agent.budget import Estimate, estimate_turn
+from inhouse.agent.calls import nobody
 from inhouse.agent.config import AgentConfig
 from inhouse.agent.context import pinned_text
 from inhouse.agent.conversations import Conversations
 from inhouse.agent.facts import MOST, Facts
-from inhouse.agent.loop import Agent, Turn, nobody
+from inhouse.agent.loop import Agent, Turn
 from inhouse.agent.records import Approver, Conversation, Policy, Runner, Status, Step, Usage
 from inhouse.agent.requests import declared
 from inhouse.agent.tools.base import Tool
