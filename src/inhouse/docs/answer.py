@@ -125,7 +125,7 @@ async def answer(
     rewritten = time.perf_counter()
     hits = await asyncio.to_thread(searcher.search, meant, plan.k, where, plan.mode)
     evidence = evidence_of(meant, hits, searcher)
-    passages = await asyncio.to_thread(_passages, hits, searcher)
+    passages = await asyncio.to_thread(passages_of, hits, searcher)
     searched = time.perf_counter()
     weak = plan.threshold is not None and evidence.confidence < plan.threshold
     kept: list[Passage] = []
@@ -228,7 +228,7 @@ async def _said(
             del kept[len(kept) // 2 :]
 
 
-def _passages(hits: Sequence[Hit], searcher: Searcher) -> list[Passage]:
+def passages_of(hits: Sequence[Hit], searcher: Searcher) -> list[Passage]:
     """What is shown for the hits: for a small chunk with a parent the parent, once."""
     passages: list[Passage] = []
     seen: set[tuple[str, int]] = set()
