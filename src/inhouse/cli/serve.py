@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP
 from inhouse.cli.output import note
+from inhouse.core.errors import MissingExtra
 from inhouse.core.settings import get_settings
+
+if TYPE_CHECKING:
+    from inhouse.gateway.open import StudyPage
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -38,4 +42,13 @@ def serve(
     changed = {"engine": engine, "model": model}
     settings = settings.model_copy(update={name: value for name, value in changed.items() if value is not None})
     gateway_settings = load_gateway_settings(config, host=host, port=port, workers=workers)
-    run_gateway(settings, gateway_settings, tell=note)
+    run_gateway(settings, gateway_settings, tell=note, report=_report())
+
+
+def _report() -> StudyPage | None:
+    """What makes the reports that the pages show; None where its packages are not installed."""
+    try:
+        from inhouse.report.served import study_page
+    except MissingExtra:
+        return None
+    return study_page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from inhouse.gateway.traffic.sampler import Sampler
 
 
+StudyPage = Callable[[str, str, str], str]
+"""Makes a study's report from the store's URL, the study's id and a language; a function that can be pickled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loan:
     """What a worker process has from its parent: the embedded models, and a name that only its siblings share."""
@@ -54,7 +58,13 @@ class Loan:
     engine: Lender
 
 
-async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, loan: Loan | None = None) -> Gateway:
+async def open_gateway(
+    settings: Settings,
+    gateway_settings: GatewaySettings,
+    loan: Loan | None = None,
+    *,
+    report: StudyPage | None = None,
+) -> Gateway:
     """A gateway that is ready to be started; in one of several worker processes with what it has on `loan`.
 
     Raises:
@@ -101,6 +111,7 @@ async def open_gateway(settings: Settings, gateway_settings: GatewaySettings, lo
         tracing=_tracing(gateway_settings, log),
         documents=documents,
         agents=agents,
+        report=None if report is None else partial(report, settings.database_url),
         flow=flow,
         traffic=_traffic(settings, gateway_settings, database, router, shared, log),
     )

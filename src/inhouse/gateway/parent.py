@@ -28,7 +28,7 @@ from inhouse.gateway.lending import Lending
 from inhouse.gateway.lent_engine import Standing
 from inhouse.gateway.logs import Log, open_log
 from inhouse.gateway.offers import embedded_specs, with_own_model
-from inhouse.gateway.open import check_keys, open_database
+from inhouse.gateway.open import StudyPage, check_keys, open_database
 from inhouse.gateway.server import listen, serving_line
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.worker_words import Failed, Launch, LoadWanted, News, Serving, heard, word
@@ -40,7 +40,12 @@ STABLE_S = 30.0
 _LAST_S = 5.0  # what a worker gets beyond its drain before it is killed
 
 
-async def run_workers(settings: Settings, gateway_settings: GatewaySettings, tell: Callable[[str], None]) -> None:
+async def run_workers(
+    settings: Settings,
+    gateway_settings: GatewaySettings,
+    tell: Callable[[str], None],
+    report: StudyPage | None = None,
+) -> None:
     """Serves with `gateway_settings.workers` processes until SIGTERM or SIGINT. `tell` gets the address.
 
     Raises:
@@ -61,7 +66,7 @@ async def run_workers(settings: Settings, gateway_settings: GatewaySettings, tel
         database.close()
     listening = listen(gateway_settings.host, gateway_settings.port)
     metrics = tempfile.mkdtemp(prefix="inhouse-metrics-")
-    parent = _Parent(settings, gateway_settings, listening, Path(metrics))
+    parent = _Parent(settings, gateway_settings, listening, Path(metrics), report)
     try:
         await parent.run(tell)
     finally:
@@ -73,12 +78,18 @@ class _Parent:
     """The workers and the models."""
 
     def __init__(
-        self, settings: Settings, gateway_settings: GatewaySettings, listening: socket.socket, metrics: Path
+        self,
+        settings: Settings,
+        gateway_settings: GatewaySettings,
+        listening: socket.socket,
+        metrics: Path,
+        report: StudyPage | None,
     ) -> None:
         # Settings that were read from a file have a class of their own, which the workers do not know.
         plain = GatewaySettings.model_construct(**dict(gateway_settings))
         self._launch = (settings, plain, listening.fileno(), secrets.token_hex(6))
         self._listening = listening
+        self._report = report
         self._metrics = metrics
         self._log = open_log(gateway_settings.log_level)
         self._lending = Lending(embedded_specs(settings, gateway_settings), self._tell, stall_s=settings.stall_s)
@@ -114,7 +125,7 @@ class _Parent:
             watch.result()
 
     def _begin(self) -> Launch:
-        return Launch(*self._launch, self._lending.standings())
+        return Launch(*self._launch, self._lending.standings(), self._report)
 
     def _tell(self, name: str, standing: Standing) -> None:
         for worker in self._workers:

@@ -55,7 +55,8 @@ async def _serve(out: int) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
 
     try:
-        gateway = await open_gateway(launch.settings, launch.gateway_settings, Loan(launch.parent, engine))
+        loan = Loan(launch.parent, engine)
+        gateway = await open_gateway(launch.settings, launch.gateway_settings, loan, report=launch.report)
         listening = asyncio.create_task(listen_to_parent(), name="listen to the parent")
         serving = run_server(gateway, socket.socket(fileno=launch.socket), started=lambda: say(Serving()))
         try:

@@ -10,6 +10,7 @@ from typing import Any
 from inhouse.core.errors import InhouseError
 from inhouse.core.settings import Settings
 from inhouse.gateway.lent_engine import Standing
+from inhouse.gateway.open import StudyPage
 from inhouse.gateway.settings import GatewaySettings
 
 
@@ -22,6 +23,7 @@ class Launch:
     socket: int
     parent: str
     models: dict[str, Standing]
+    report: StudyPage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from inhouse.gateway.web import assets
 from inhouse.gateway.web.admin_pages import admin_pages
 from inhouse.gateway.web.chat_routes import chat_routes
 from inhouse.gateway.web.key_pages import key_pages
+from inhouse.gateway.web.report_pages import report_pages
 from inhouse.gateway.web.review_pages import review_pages
 from inhouse.gateway.web.run_pages import run_pages
 from inhouse.gateway.web.trace_pages import trace_pages
@@ -50,6 +51,8 @@ def web_routes(gateway: Gateway) -> tuple[Web, APIRouter]:
         router.include_router(document_pages(web, gateway.documents))
     for pages in (review_pages, trace_pages, run_pages):  # the last one's addresses would take those of the others
         router.include_router(pages(web))
+    if gateway.report is not None:
+        router.include_router(report_pages(web, gateway.report))
     router.include_router(key_pages(web))
     router.include_router(admin_pages(web))
     router.include_router(_entrance(web))
