@@ -9,7 +9,8 @@ from inhouse.core.environment import Gpu, read_environment
 from inhouse.core.records import Metric, RunStatus, Severity
 from inhouse.store.repository import Store
 from inhouse.study.base import Outcome
-from inhouse.study.phase1_findings import READING_TOKENS_S, phase1_findings
+from inhouse.study.patience import READING_TOKENS_S
+from inhouse.study.phase1_findings import phase1_findings
 
 
 class Study:

@@ -14,7 +14,8 @@ from inhouse.report.language import catalogue, word
 from inhouse.report.message import placeholders, render
 from inhouse.store.repository import Store
 from inhouse.study.base import StudyConfig, outcomes
-from inhouse.study.phase4 import MANUAL, PHASE4
+from inhouse.study.phase4 import PHASE4
+from inhouse.study.phase4_desk import MANUAL
 from inhouse.study.phase4_findings import phase4_findings
 from inhouse.study.run import run_study
 

@@ -9,38 +9,30 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 
-from inhouse.bench.keeping import ending
 from inhouse.bench.metrics import percentiles
-from inhouse.core.errors import BenchError, MissingExtra, PartSkipped
-from inhouse.core.records import Metric, Sample, Scalar
+from inhouse.core.errors import BenchError, PartSkipped
+from inhouse.core.records import Metric, Scalar
 from inhouse.docs.answer import AnswerPlan
 from inhouse.docs.chunk import ChunkPlan
 from inhouse.docs.compare import compare
-from inhouse.docs.embed import Embedder, NanoEmbedder
 from inhouse.docs.evaluate import answer_all, metrics_of, paired, samples_of, search_all
-from inhouse.docs.questions import Question, read_questions
+from inhouse.docs.questions import Question
 from inhouse.docs.search import Mode, Searcher
-from inhouse.docs.sources import Source, scan
-from inhouse.docs.stores.base import VectorStore
 from inhouse.docs.stores.file import held_bytes
-from inhouse.docs.stores.open import open_store
-from inhouse.docs.sync import sync
 from inhouse.engines.base import ChatRequest, Engine, Message, TextEvent
 from inhouse.models.opened import open_for
 from inhouse.study.base import Context, Part
+from inhouse.study.phase4_desk import Desk, open_desk, recording, sync_desk
 
-MANUAL = Path(__file__).parent / "manual"
 K = 5
-_MOST_FILES, _MOST_BYTES = 200, 50_000_000
-"""As much of a folder as is copied and measured."""
 _MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse")
 _PLANS = (("structure", 256), ("tokens", 256), ("structure", 128), ("sentences", 256))
 _ANSWER_TOKENS = 64
@@ -48,108 +40,13 @@ _WINDOW = 2048
 _NEWS = {"ko": "새 소식 {word}: 사무실의 새 출입 번호는 {word}번입니다.", "en": "News {word}: the door code is {word}."}
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What a part works on: the copied folder as a source, its collection, and the questions that there are."""
-
-    folder: Path
-    source: Source
-    store: VectorStore
-    embedder: Embedder
-    questions: tuple[Question, ...]
-    files: int
-    files_in_all: int
-
-    @property
-    def searcher(self) -> Searcher:
-        """Searches the collection."""
-        return Searcher(self.store, self.embedder)
-
-
-class _Record:
-    """A run's figures so far."""
-
-    def __init__(self) -> None:
-        self.metrics: list[Metric] = []
-        self.samples: list[Sample] = []
-
-    def add(self, name: str, value: float, unit: str = "", method: str = "measured", **labels: Scalar) -> None:
-        """Adds a figure."""
-        self.metrics.append(Metric(name, float(value), unit, labels, method=method))
-
-
-@contextmanager
-def _recording(context: Context, part: str, engine: str | None = None) -> Iterator[tuple[str, _Record]]:
-    """A run of kind "docs"; at its end samples and figures are kept."""
-    run = context.store.create_run(
-        "docs", {"name": part}, seed=context.config.seed, environment=replace(context.environment, engine=engine),
-        model=context.config.model if engine else None, engine=engine, study_id=context.study.id,
-    )  # fmt: skip
-    with ending(context.store, run):
-        record = _Record()
-        yield run.id, record
-        context.store.add_samples(run.id, record.samples)
-        context.store.set_metrics(run.id, record.metrics)
-
-
-@contextmanager
-def _desk(context: Context) -> Iterator[Desk]:
-    """The study's collection, kept between its parts; PartSkipped where what it needs is not installed."""
-    place = context.settings.cache_dir / "studies" / context.study.id
-    folder = place / "documents"
-    wanted = context.config.documents
-    origin = Path(wanted) if wanted else MANUAL / context.config.lang
-    try:
-        embedder = NanoEmbedder(threads=context.settings.threads)
-    except MissingExtra as error:
-        raise PartSkipped(str(error), message="phase4.no_docs_extra", package="inhouse[docs]") from None
-    if not origin.exists():
-        raise BenchError(f"The documents {origin} are not there", do="Correct --documents")
-    copied, in_all = _copy(origin, folder)
-    if not copied:
-        reason = f"{origin} holds no document that can be read"
-        raise PartSkipped(reason, message="phase4.no_documents", folder=str(origin))
-    asked = context.config.questions or ("" if wanted else str(MANUAL / f"questions_{context.config.lang}.jsonl"))
-    questions = tuple(read_questions(Path(asked))) if asked else ()
-    store = open_store("", "study", data_dir=place)
-    try:
-        yield Desk(folder, Source(folder), store, embedder, questions, copied, in_all)
-    finally:
-        store.close()
-
-
-def _copy(origin: Path, folder: Path) -> tuple[int, int]:
-    """Copies what can be read of a folder, up to a bound; how many files that are, and of how many."""
-    every = sorted(scan(Source(origin)), key=lambda file: file.path)
-    size = taken = 0
-    for file in every:
-        if taken >= _MOST_FILES or size + file.size_bytes > _MOST_BYTES:
-            break
-        taken, size = taken + 1, size + file.size_bytes
-        target = folder / file.path
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file.file, target)
-    return taken, len(every)
-
-
-def _sync(desk: Desk, on_progress: Callable[[float], None] | None = None) -> float:
-    """Brings the collection in step; the seconds that it took."""
-    began = time.perf_counter()
-    sync(
-        desk.source, desk.store, desk.embedder, lock=desk.folder.parent / "lock", wait_s=30.0,
-        on_progress=lambda at: on_progress(min(1.0, (at.done + at.part) / max(1, at.total))) if on_progress else None,
-    )  # fmt: skip
-    return time.perf_counter() - began
-
-
 async def _index(context: Context) -> str:
     """Reads, cuts, embeds and stores the folder once."""
-    with _desk(context) as desk, _recording(context, "index") as (run_id, record):
+    with open_desk(context) as desk, recording(context, "index") as (run_id, record):
         await asyncio.to_thread(desk.embedder.passages, ["warm"])
         before = psutil.Process().memory_info().rss
         again = desk.store.count().documents > 0
-        seconds = await asyncio.to_thread(_sync, desk, lambda done: context.report(done, "reading and embedding"))
+        seconds = await asyncio.to_thread(sync_desk, desk, lambda done: context.report(done, "reading and embedding"))
         counts = desk.store.count()
         if not counts.chunks:
             raise BenchError("Nothing could be read of the documents", do="See why: inhouse docs add PATH")
@@ -175,7 +72,7 @@ async def _index(context: Context) -> str:
 
 async def _retrieval(context: Context) -> str:
     """Every question by meaning, by words and by both."""
-    with _ready(context) as desk, _recording(context, "retrieval") as (run_id, record):
+    with _ready(context) as desk, recording(context, "retrieval") as (run_id, record):
         scored = {}
         for at, mode in enumerate(_MODES):
             context.report(at / 3, mode)
@@ -195,7 +92,7 @@ async def _retrieval(context: Context) -> str:
 
 async def _chunking(context: Context) -> str:
     """The same questions on the same documents, cut in other ways, as far as the time goes."""
-    with _ready(context) as desk, _recording(context, "chunking") as (run_id, record):
+    with _ready(context) as desk, recording(context, "chunking") as (run_id, record):
         until = time.perf_counter() + context.seconds
         plans = [ChunkPlan(strategy=strategy, size=size, overlap=size // 8) for strategy, size in _PLANS]  # type: ignore[arg-type]
         with tempfile.TemporaryDirectory(prefix="inhouse-study-") as folder:
@@ -232,7 +129,7 @@ async def _answers(context: Context) -> str:
     settings = context.settings.model_copy(update={"model": context.config.model})
     with _ready(context) as desk:
         async with open_for("embedded", context.config.model, context=_WINDOW, slots=1, settings=settings) as opened:
-            with _recording(context, "answers", "embedded") as (run_id, record):
+            with recording(context, "answers", "embedded") as (run_id, record):
                 await _alone(opened.engine, opened.model, "Hello")  # loads the model
                 until = time.perf_counter() + 0.75 * context.seconds
                 plan = AnswerPlan(k=K, max_tokens=_ANSWER_TOKENS, window=_WINDOW, seed=context.config.seed)
@@ -261,10 +158,10 @@ async def _answers(context: Context) -> str:
 
 async def _changes(context: Context) -> str:
     """Nothing changed, one document changed, one deleted: what a sync costs, and how fast answers follow."""
-    with _ready(context, questions=False) as desk, _recording(context, "changes") as (run_id, record):
+    with _ready(context, questions=False) as desk, recording(context, "changes") as (run_id, record):
         searcher = desk.searcher
         context.report(0.1, "nothing changed")
-        unchanged = [await asyncio.to_thread(_sync, desk) for _ in range(3)]
+        unchanged = [await asyncio.to_thread(sync_desk, desk) for _ in range(3)]
         record.add("documents", desk.store.count().documents, method="counted")
         record.add("sync_unchanged_s", float(np.median(unchanged)), "s", method="median of 3")
         word = "Qz7431"
@@ -274,12 +171,12 @@ async def _changes(context: Context) -> str:
         target.write_text(f"{before}\n\n# News\n\n{line}\n", encoding="utf-8")
         stale = _has(searcher, line, word)
         context.report(0.5, "one document changed")
-        record.add("sync_changed_s", await asyncio.to_thread(_sync, desk), "s")
+        record.add("sync_changed_s", await asyncio.to_thread(sync_desk, desk), "s")
         record.add("found_before_sync", stale, method="counted")
         record.add("found_after_sync", _has(searcher, line, word), method="counted")
         target.unlink()
         context.report(0.8, "one document deleted")
-        record.add("sync_deleted_s", await asyncio.to_thread(_sync, desk), "s")
+        record.add("sync_deleted_s", await asyncio.to_thread(sync_desk, desk), "s")
         record.add("found_after_deletion", _has(searcher, line, word), method="counted")
     shutil.rmtree(desk.folder.parent, ignore_errors=True)  # the last part: the copy is of no more use
     return run_id
@@ -288,10 +185,10 @@ async def _changes(context: Context) -> str:
 @contextmanager
 def _ready(context: Context, *, questions: bool = True) -> Iterator[Desk]:
     """The collection in step, and with questions where the part needs them."""
-    with _desk(context) as desk:
+    with open_desk(context) as desk:
         if questions and not desk.questions:
             raise PartSkipped("There are no questions on these documents", message="phase4.no_questions")
-        _sync(desk)
+        sync_desk(desk)
         yield desk
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from inhouse.core.records import Finding, Metric, Scalar, Severity, Side
 from inhouse.store.repository import Store
-from inhouse.study.phase1_findings import FLOW_S
+from inhouse.study.patience import FLOW_S
 from inhouse.study.run_data import RunData, derive_findings
 
 # Of the questions, the share whose answer must be among the five passages that the model reads.

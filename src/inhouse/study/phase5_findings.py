@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from inhouse.core.records import Finding, Metric, Scalar, Severity, Side
 from inhouse.store.repository import Store
-from inhouse.study.phase1_findings import FLOW_S, PATIENCE_S
+from inhouse.study.patience import FLOW_S, PATIENCE_S
 from inhouse.study.run_data import RunData, derive_findings
 
 # What seems to come at once to whoever waits for it (Nielsen 1993, Usability Engineering, chapter 5).

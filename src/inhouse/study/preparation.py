@@ -17,7 +17,8 @@ from inhouse.models.gguf import read_gguf
 from inhouse.models.library import model_path, read_note
 from inhouse.models.pull import PullProgress, preferred_sources, pull
 from inhouse.study.base import Context, Outcome, outcomes
-from inhouse.study.phase1_findings import READING_TOKENS_S, USERS_7B
+from inhouse.study.patience import READING_TOKENS_S
+from inhouse.study.phase1_findings import USERS_7B
 
 REFERENCE = "llama2:7b"
 BANDWIDTH_SECONDS = 2.0
