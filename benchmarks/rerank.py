@@ -5,7 +5,7 @@ each of so many questions, drawn by a fixed seed; the model's odds then put them
 search's own score (share 0.5, as `--rerank` does). Differences are paired by question. Times are of the whole `rerank`
 on ten of the questions, one after another. Nothing is fitted. No bar: the figures decide the default.
 
-The odds are kept in the cache folder; --minutes ends a run early, and the next goes on where it was.
+The odds are kept in the cache folder; --minutes ends a run early, which prints what it has, and the next goes on.
 
     python benchmarks/rerank.py [FOLDER] [--model NAME] [--questions 200] [--hits 10] [--minutes M]
 """
@@ -32,7 +32,7 @@ from retrieval_korean import SHARED, Kept, collection
 
 KEPT = user_cache_path("inhouse") / "benchmarks"
 SHARES = (0.5, 1.0)
-TIMED, CONTEXT, SEED = 10, 2048, 0
+PART, TIMED, CONTEXT, SEED = 50, 10, 2048, 0
 
 
 def main() -> int:
@@ -67,35 +67,43 @@ async def judge(asked: Sequence[dict[str, str]], found: Sequence[list[Hit]], mod
     if file.exists():
         rows = (json.loads(line) for line in file.read_text().splitlines())
         known = {(question, passage): odds for question, passage, odds in rows}
-    # By passage: the engine then reads each passage once for all questions that it is a hit of.
+    # By passage within a part: the engine then reads each passage once for all questions that it is a hit of.
     missing = sorted(
-        (hit.chunk.document_id, row["question"], hit.chunk.chunk.text)
-        for row, hits in zip(asked, found, strict=True) for hit in hits
+        (at // PART, hit.chunk.document_id, row["question"], hit.chunk.chunk.text)
+        for at, (row, hits) in enumerate(zip(asked, found, strict=True)) for hit in hits
         if (row["question"], hit.chunk.document_id) not in known
     )  # fmt: skip
+    ended = False
     async with open_for("embedded", model, context=CONTEXT, slots=1) as opened:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a") as out:
-            for at, (passage, question, text) in enumerate(missing):
+            for at, (_, passage, question, text) in enumerate(missing):
                 if until is not None and time.perf_counter() > until:
                     print(f"{len(missing) - at} of {sum(map(len, found))} pairs are still to be asked", file=sys.stderr)
-                    return 3
+                    ended = True
+                    break
                 odds = await log_odds(opened.engine, opened.model, question, text)
                 known[question, passage] = odds
                 out.write(json.dumps([question, passage, odds], ensure_ascii=False) + "\n")
                 out.flush()
+        done = [
+            (row, hits) for row, hits in zip(asked, found, strict=True)
+            if all((row["question"], hit.chunk.document_id) in known for hit in hits)
+        ]  # fmt: skip
         took = []
-        for row, hits in list(zip(asked, found, strict=True))[:TIMED]:
+        for row, hits in [] if ended else done[:TIMED]:
             began = time.perf_counter()
             await rerank(opened.engine, opened.model, row["question"], hits, at_once=1)
             took.append(1000 * (time.perf_counter() - began))
-    gold = [row["passage"] for row in asked]
-    before = firsts(found, gold)
-    print(f"{model}: {len(asked)} questions, {len(found[0])} hits each; recall@1 before {before.mean():.3f}")
+    if not done:
+        return 3
+    gold = [row["passage"] for row, _ in done]
+    before = firsts([hits for _, hits in done], gold)
+    print(f"{model}: {len(done)} questions, {len(found[0])} hits each; recall@1 before {before.mean():.3f}")
     for share in SHARES:
         lists = [
             reordered(hits, [known[row["question"], hit.chunk.document_id] for hit in hits], share)
-            for row, hits in zip(asked, found, strict=True)
+            for row, hits in done
         ]
         gain = firsts(lists, gold) - before
         rng = np.random.default_rng(SEED)
@@ -106,8 +114,11 @@ async def judge(asked: Sequence[dict[str, str]], found: Sequence[list[Hit]], mod
             f"({told.low:+.3f} to {told.high:+.3f}, p {p:.3f}); {int((gain > 0).sum())} put right, "
             f"{int((gain < 0).sum())} put wrong"
         )
-    print(f"{model}: rerank of {len(found[0])} hits p50 {np.median(took):,.0f} ms a question ({len(took)} questions)")
-    return 0
+    if took:
+        print(
+            f"{model}: rerank of {len(found[0])} hits p50 {np.median(took):,.0f} ms a question ({len(took)} questions)"
+        )
+    return 3 if ended else 0
 
 
 def firsts(lists: Sequence[Sequence[Hit]], gold: Sequence[str]) -> np.ndarray:

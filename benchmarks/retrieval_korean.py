@@ -31,7 +31,7 @@ from inhouse.core.settings import get_settings
 from inhouse.docs.embed import NanoEmbedder
 from inhouse.docs.records import Chunk, Document
 from inhouse.docs.search import Mode, Searcher
-from inhouse.docs.stores.base import Replace, Vectors, VectorStore
+from inhouse.docs.stores.base import Change, Replace, Vectors, VectorStore
 from inhouse.docs.stores.open import open_store
 from inhouse.docs.stores.windows import NONE
 from inhouse.docs.terms import How, default_how, terms
@@ -114,7 +114,7 @@ def collection(
     how = how or default_how()
     with tempfile.TemporaryDirectory() as place, closing(open_store("", "qa", data_dir=Path(place))) as store:
         store.set_settings({"terms": how})
-        changes = []
+        changes: list[Change] = []
         for row in passages:
             title = row.get("title", "").replace("_", " ") if titled else ""
             made = Embedded(np.ones((1, 1), np.float32), [b"0" * 16], [NONE])
