@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from inhouse.gateway.offers import ServedAgent
     from inhouse.gateway.shared import Shared
     from inhouse.gateway.tracing import Tracing
+    from inhouse.gateway.traffic.alerts import Alerts
     from inhouse.gateway.traffic.sampler import Sampler
 
 
-ReportPage = Callable[[str, str], str]
-"""Makes a study's report from its id, in a language: a page of HTML. It is pickled and called in another process."""
+ReportPage = Callable[[str, str, str], str]
+"""Makes a study's report from its id, in a language and a theme (light, dark or the system's: empty): a page of HTML.
+It is pickled and called in another process."""
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Gateway:
     """Counts requests as they end, and keeps their history; where pages or alerts want it."""
     report: ReportPage | None = None
     """How the pages have a report made; None where none can be."""
+    alerts: Alerts | None = None
+    """Looks whether anything is wrong, where traffic is sampled."""
     clock: Callable[[], float] = time.time
     draining: bool = False
     running: int = 0
@@ -80,11 +84,15 @@ class Gateway:
         await self.upstream.start()
         if self.traffic is not None:
             await self.traffic.start()
+        if self.alerts is not None:
+            await self.alerts.start()
 
     async def close(self) -> None:
         """Ends everything; usage that was taken is written first."""
         self.draining = True
         await self.upstream.close()
+        if self.alerts is not None:
+            await self.alerts.close()
         if self.traffic is not None:
             await self.traffic.close()
         await self.spending.close()

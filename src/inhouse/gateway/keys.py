@@ -90,6 +90,13 @@ class KeyTable:
         """Whether everyone is the local caller."""
         return self._open
 
+    def callers(self) -> list[Caller]:
+        """All who may call now, each once."""
+        now = self._clock()
+        valid = (entry.caller for entry in self._entries.values() if entry.until is None or entry.until > now)
+        everyone = {caller.key_id: caller for caller in valid}
+        return [LOCAL_CALLER] if self._open else list(everyone.values())
+
     def owner(self, secret_sha256: str) -> Caller:
         """Whose key has that hash; Unauthenticated where it is nobody's any more."""
         entry = self._entries.get(secret_sha256)

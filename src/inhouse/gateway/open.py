@@ -43,11 +43,10 @@ if TYPE_CHECKING:
     from inhouse.gateway.guard.guard import Guard
     from inhouse.gateway.shared import Shared
     from inhouse.gateway.tracing import Tracing
-    from inhouse.gateway.traffic.sampler import Sampler
 
 
-StudyPage = Callable[[str, str, str], str]
-"""Makes a study's report from the store's URL, the study's id and a language; a function that can be pickled."""
+StudyPage = Callable[[str, str, str, str], str]
+"""Makes a study's report from the store's URL, the study's id, a language and a theme; can be pickled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +91,19 @@ async def open_gateway(
     metrics = Metrics()
     metrics.add(FlowCollector(flow.siblings))
     log = open_log(gateway_settings.log_level)
+    keys = KeyTable(KeyStore(database), time.time, open_to_all=loopback)
+    spending = Spending(database, time.time)
+    traffic, alerts = None, None
+    if gateway_settings.web or gateway_settings.alerts.webhook:
+        from inhouse.gateway.traffic.open import open_traffic
+
+        traffic, alerts = open_traffic(settings, gateway_settings, database, router, keys, spending, shared, log)
     return Gateway(
         settings=gateway_settings,
         database=database,
         upstream=_upstream(router, documents, agents, database),
-        keys=KeyTable(KeyStore(database), time.time, open_to_all=loopback),
-        spending=Spending(database, time.time),
+        keys=keys,
+        spending=spending,
         ledger=Ledger(database, sync=gateway_settings.ledger_sync),
         prices=prices,
         metrics=metrics,
@@ -113,7 +119,8 @@ async def open_gateway(
         agents=agents,
         report=None if report is None else partial(report, settings.database_url),
         flow=flow,
-        traffic=_traffic(settings, gateway_settings, database, router, shared, log),
+        traffic=traffic,
+        alerts=alerts,
     )
 
 
@@ -128,25 +135,6 @@ def _upstream(
     from inhouse.gateway.agents import AgentsUpstream
 
     return AgentsUpstream(others, router, agents, Conversations(database))
-
-
-def _traffic(
-    settings: Settings,
-    gateway_settings: GatewaySettings,
-    database: Database,
-    router: Router,
-    shared: Shared | None,
-    log: Log,
-) -> Sampler | None:
-    if not gateway_settings.web:
-        return None
-    from inhouse.gateway.traffic.machine import Machine
-    from inhouse.gateway.traffic.sampler import Sampler
-
-    machine = Machine(settings.data_dir if database.path is None else database.path.parent)
-    return Sampler(
-        database, machine, router.status, log, clock=time.time, engine_pids=router.engine_pids, shared=shared
-    )
 
 
 def check_keys(database: Database, gateway_settings: GatewaySettings) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -75,6 +76,41 @@ class DocumentsSettings(BaseModel):
     """The longest answer, where the request does not say."""
 
 
+class AlertSettings(BaseModel):
+    """When the gateway raises an alert, and whom it tells beside its own page."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    webhook: SecretStr = SecretStr("")
+    """Where each alert's beginning and end is POSTed as JSON; empty: nowhere."""
+    webhook_networks: list[IPvAnyNetwork] = []
+    """Networks that it may lie in beside the public internet: ["10.0.0.0/8"]."""
+    language: Literal["en", "ko"] = "en"
+    """Of the text that it is sent."""
+    window_s: float = Field(default=300.0, ge=30, le=3600)
+    """The time over which errors and latency are looked at."""
+    least_requests: int = Field(default=20, ge=1)
+    """Fewer requests in that time tell nothing."""
+    error_share: float = Field(default=0.05, gt=0, le=1)
+    """The share of requests that fail (5xx)."""
+    ttft_p95_s: float = Field(default=5.0, gt=0)
+    """The time to the first token that one in twenty waits longer than."""
+    budget_share: float = Field(default=0.8, gt=0, le=1)
+    """The share of a key's or team's budget that is used."""
+    disk_share: float = Field(default=0.9, gt=0, le=1)
+    """The used share of the store's disk."""
+    model_down_s: float = Field(default=60.0, gt=0)
+    """How long a model has been down."""
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_address(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if value.get_secret_value() and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
+            raise ValueError("write a whole http:// or https:// address, without a user name")
+        return value
+
+
 class GatewaySettings(BaseSettings):
     """Each field is a key of the TOML file, and INHOUSE_GATEWAY_<NAME> in the environment."""
 
@@ -123,6 +159,8 @@ class GatewaySettings(BaseSettings):
     """Where traces are sent, over OTLP/HTTP: http://127.0.0.1:4318. Empty: none are made."""
     otlp_share: float = Field(default=1.0, ge=0, le=1)
     """The share of the requests without a trace of their own that are traced."""
+    alerts: AlertSettings = AlertSettings()
+    """What is watched, and who is told."""
     web: bool = True
     """Whether the pages under /ui are served."""
     session_hours: float = Field(default=12.0, gt=0, le=24 * 365)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import calendar
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -67,6 +67,16 @@ class Spending:
     def spent(self, caller: Caller) -> Spent:
         """What the caller's key has used."""
         return self._keys.get(caller.key_id) or Spent()
+
+    @property
+    def by_key(self) -> Mapping[str, Spent]:
+        """What each key has used, by its id; those that have used nothing this month are left out."""
+        return self._keys
+
+    @property
+    def by_team(self) -> Mapping[str, Spent]:
+        """What each team has used."""
+        return self._teams
 
     def add(self, row: UsageRow) -> None:
         """Counts a row that was recorded here."""

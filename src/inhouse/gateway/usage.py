@@ -50,8 +50,12 @@ def sum_usage(
     key_id: str | None = None,
     team: str | None = None,
     model: str | None = None,
+    named: bool = True,
 ) -> list[UsageSum]:
-    """Use by the dimensions, in their order; `since` and `until` are UTC dates (inclusive)."""
+    """Use by the dimensions, in their order; `since` and `until` are UTC dates (inclusive).
+
+    Keys are shown by name and the beginning of their id, or by their id where they are not to be `named`.
+    """
     table = usage_days.c
     dimensions: dict[str, ColumnElement[str]] = {
         "day": table.day,
@@ -85,8 +89,8 @@ def sum_usage(
         query = query.where(table.day <= until)
     with database.read() as connection:
         rows = [row for row in connection.execute(query).mappings() if row["requests"] is not None]
-        named = select(api_keys.c.id, api_keys.c.name)
-        names = {row.id: row.name for row in connection.execute(named)} if "key" in by else {}
+        every = select(api_keys.c.id, api_keys.c.name)
+        names = {row.id: row.name for row in connection.execute(every)} if named and "key" in by else {}
     return [
         UsageSum(
             group={name: _shown(name, row[f"by_{name}"], names) for name in by},

@@ -1,4 +1,4 @@
-"""GETs from the public internet only: no private, loopback, link-local or metadata address, by whatever way.
+"""Asks the public internet only: no private, loopback, link-local or metadata address, by whatever way.
 
 Each host is looked up once for a connection, every address is checked, and the connection is made to the checked
 address: a name that resolves otherwise a moment later (DNS rebinding) changes nothing. Redirects go the same way.
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -94,20 +95,36 @@ class Fetcher:
             ToolError: a forbidden address, another scheme or type, an error status, too large, or no answer.
         """
         sent = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **(headers or {})}
+        async with self._session(url) as session:
+            for _ in range(_REDIRECTS + 1):
+                self._check_url(url)
+                async with session.get(url, headers=sent, allow_redirects=False) as response:
+                    if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
+                        before, url = url, urljoin(url, response.headers["Location"])
+                        if urlsplit(before).netloc != urlsplit(url).netloc:
+                            sent = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
+                        continue
+                    return await _read(response, url, most_bytes, kinds, whole)
+        raise ToolError(f"{_host(url)} redirects without end")
+
+    async def post_json(self, url: str, data: bytes) -> None:
+        """POSTs JSON, and follows no redirect. ToolError where that is forbidden or not answered with a success."""
+        sent = {"User-Agent": _AGENT, "Content-Type": "application/json"}
+        async with self._session(url) as session:
+            self._check_url(url)
+            async with session.post(url, data=data, headers=sent, allow_redirects=False) as response:
+                if not 200 <= response.status < 300:
+                    raise ToolError(f"{_host(url)} answered {response.status} {response.reason or ''}".rstrip())
+
+    @asynccontextmanager
+    async def _session(self, url: str) -> AsyncIterator[aiohttp.ClientSession]:
+        """Connects to checked addresses only; what goes wrong with the URL is a ToolError."""
         connector = aiohttp.TCPConnector(resolver=_Checked(self._lookup, self._check), use_dns_cache=False)
         try:
             async with aiohttp.ClientSession(
                 connector=connector, timeout=self._timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
-                for _ in range(_REDIRECTS + 1):
-                    self._check_url(url)
-                    async with session.get(url, headers=sent, allow_redirects=False) as response:
-                        if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
-                            before, url = url, urljoin(url, response.headers["Location"])
-                            if urlsplit(before).netloc != urlsplit(url).netloc:
-                                sent = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-                            continue
-                        return await _read(response, url, most_bytes, kinds, whole)
+                yield session
         except (TimeoutError, aiohttp.ServerTimeoutError):
             raise ToolError(f"{_host(url)} did not answer in time", retryable=True) from None
         except (aiohttp.InvalidURL, ValueError):
@@ -118,7 +135,6 @@ class Fetcher:
             raise ToolError(
                 f"{_host(url)} cannot be read", why=str(error) or type(error).__name__, retryable=True
             ) from None
-        raise ToolError(f"{_host(url)} redirects without end")
 
     def _check_url(self, url: str) -> None:
         parts = urlsplit(url)

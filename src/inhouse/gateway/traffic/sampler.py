@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,8 @@ class Sampler:
         self.history = History(database, secrets.token_hex(6))
         self.viewers = 0
         """How many watch in this process."""
-        self._machine, self._pools, self._log, self._clock = machine, pools, log, clock
+        self.pools = pools
+        self._machine, self._log, self._clock = machine, log, clock
         self._engine_pids, self._shared = engine_pids, shared
         self._meter = Meter(clock())
         self.note: Callable[[UsageRow], None] = self._meter.rows.append
@@ -86,7 +87,12 @@ class Sampler:
         """What was seen last; up to date while someone watches."""
         return self._now
 
-    async def watch(self) -> AsyncIterator[Now]:
+    @property
+    def machine(self) -> tuple[str, Mapping[str, float]]:
+        """This machine's name, and what was read of it last."""
+        return self._machine.name, self._read
+
+    async def watch(self) -> AsyncGenerator[Now, None]:
         """What is seen, each second; who does not keep up misses some."""
         self.viewers += 1
         try:
@@ -150,7 +156,7 @@ class Sampler:
                 sums = found.setdefault(subject, {})
                 sums[name] = sums.get(name, 0.0) + number * seconds
 
-        for pool in self._pools():
+        for pool in self.pools():
             running = sum(replica.running for replica in pool.replicas)
             for subject in (ALL, f"model:{pool.model}"):
                 held(subject, "running_s", running)

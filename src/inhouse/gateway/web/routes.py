@@ -19,6 +19,7 @@ from inhouse.gateway.limits import RateLimits
 from inhouse.gateway.web import assets
 from inhouse.gateway.web.admin_pages import admin_pages
 from inhouse.gateway.web.chat_routes import chat_routes
+from inhouse.gateway.web.dashboard import dashboard
 from inhouse.gateway.web.key_pages import key_pages
 from inhouse.gateway.web.report_pages import report_pages
 from inhouse.gateway.web.review_pages import review_pages
@@ -49,6 +50,8 @@ def web_routes(gateway: Gateway) -> tuple[Web, APIRouter]:
         from inhouse.gateway.web.document_pages import document_pages
 
         router.include_router(document_pages(web, gateway.documents))
+    if gateway.traffic is not None:
+        router.include_router(dashboard(web, gateway.traffic))
     for pages in (review_pages, trace_pages, run_pages):  # the last one's addresses would take those of the others
         router.include_router(pages(web))
     if gateway.report is not None:
