@@ -8,6 +8,7 @@ Prints one JSON line: points, scenarios, deaths, faults.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import random
@@ -191,8 +192,18 @@ def faults(database: Database, outside: Path, conversation: str) -> list[str]:
     return found
 
 
+def warm_up(root: Path, url: str) -> None:
+    """One drive in this process, so that each child finds loaded and compiled what it would else load again."""
+    with closing(Database(url)) as database:
+        conversation = Conversations(database, clock=lambda: NOON).create(CONFIG.to_dict(), title="warm up").id
+    drive(url, root / "warm-up.log", conversation, Fuse(None))
+    gc.collect()
+    gc.freeze()  # what is here stays: a child's collector need not touch, and so copy, it
+
+
 def main(root: Path, scenarios: int, seed: int, url: str, every: int) -> None:
     deaths = 0
+    warm_up(root, url)
     wrong: list[str] = []
 
     def scenario(name: str, fuses: Iterator[int | None]) -> int:
