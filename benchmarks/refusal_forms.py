@@ -6,9 +6,9 @@ the questions of the study's manual without an answer, as many with one, and som
 French, which the sentence is not there for. The search's own refusal is off: the model alone decides. A form is the
 better the more it refuses of the questions without an answer and the fewer of the others.
 
-Answers are kept in the cache folder; --minutes ends a run early, and the next goes on where it was.
+Answers are kept in the cache folder; --minutes ends a run early, which prints what it has, and the next goes on.
 
-    python benchmarks/refusal_forms.py [--model NAME] [--each 20] [--minutes M]
+    python benchmarks/refusal_forms.py [--model NAME] [--each 10] [--minutes M]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import re
 import sys
 import time
@@ -73,7 +74,7 @@ OTHERS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="qwen2.5-coder:0.5b")
-    parser.add_argument("--each", type=int, default=20, help="questions with and without an answer, ko and en together")
+    parser.add_argument("--each", type=int, default=10, help="questions with an answer and without, ko and en together")
     parser.add_argument("--minutes", type=float, help="end after so long and go on the next time")
     options = parser.parse_args()
     embedder = NanoEmbedder(threads=get_settings().threads)
@@ -91,7 +92,9 @@ def asked(each: int) -> list[tuple[str, Question]]:
         for answerable in (False, True):
             part = [one for one in questions if one.answerable is answerable][: each // 2]
             found += [("ko and en", one) for one in part]
-    return found + [("other languages", Question(text, answerable=right)) for text, right in OTHERS]
+    found += [("other languages", Question(text, answerable=right)) for text, right in OTHERS]
+    random.Random(0).shuffle(found)  # so that what a short run has asked is of all kinds
+    return found
 
 
 async def measure(
@@ -100,6 +103,7 @@ async def measure(
     """Asks what was not asked before and prints both shares of each form; 0, or 3 where it is not done."""
     file = KEPT / f"{model.replace(':', '-')}.jsonl"
     known = {}
+    ended = False
     if file.exists():
         known = {(form, text): said for form, text, said in map(json.loads, file.read_text().splitlines())}
     async with open_for("embedded", model, context=WINDOW, slots=1) as opened:
@@ -109,7 +113,8 @@ async def measure(
                     continue
                 if until is not None and time.perf_counter() > until:
                     print(f"{len(known)} of {len(FORMS) * len(questions)} answers are there", file=sys.stderr)
-                    return 3
+                    ended = True
+                    break
                 request = await request_for(searcher, opened.engine, opened.model, question.question)
                 for form in FORMS:
                     said = await answer(opened.engine, in_form(request, form, question.question))
@@ -117,7 +122,7 @@ async def measure(
                     out.write(json.dumps([form, question.question, said], ensure_ascii=False) + "\n")
                     out.flush()
     for part in dict.fromkeys(part for part, _ in questions):
-        mine = [question for name, question in questions if name == part]
+        mine = [q for name, q in questions if name == part and all((form, q.question) in known for form in FORMS)]
         for form in FORMS:
             refused = {q.question: is_refused(known[form, q.question], form) for q in mine}
             without = [refused[q.question] for q in mine if not q.answerable]
@@ -126,7 +131,7 @@ async def measure(
                 f"{model} {part} {form}: refuses {sum(without)} of {len(without)} without an answer, "
                 f"{sum(having)} of {len(having)} with one"
             )
-    return 0
+    return 3 if ended else 0
 
 
 async def request_for(searcher: Searcher, engine: Engine, model: str, question: str) -> ChatRequest:

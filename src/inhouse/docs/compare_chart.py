@@ -8,10 +8,10 @@ from html import escape
 from inhouse.core.units import format_bytes, format_seconds
 from inhouse.docs.compare import Standing, Tried
 
-_ROW, _LEFT, _BARS, _RIGHT, _TOP = 26, 250, 320, 270, 34
+_ROW, _LEFT, _BARS, _RIGHT, _TOP = 26, 250, 320, 310, 34
 _STYLE = (
-    "<style>text{fill:#222}.m{fill:#666}.b{fill:#3b6fb6}.w{fill:#9bb3d3}.i{stroke:#222;stroke-width:1.5}"
-    "@media(prefers-color-scheme:dark){text{fill:#eee}.m{fill:#aaa}.i{stroke:#eee}}</style>"
+    "<style>svg{background:#fff}text{fill:#222}.m{fill:#666}.b{fill:#3b6fb6}.w{fill:#9bb3d3}.i{stroke:#222;stroke-width:1.5}"
+    "@media(prefers-color-scheme:dark){svg{background:#1b1b1b}text{fill:#eee}.m{fill:#aaa}.i{stroke:#eee}}</style>"
 )
 
 
