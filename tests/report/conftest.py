@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kept_judging import add_judging
 from kept_study import build_study
 
 from inhouse.core.records import Run
@@ -34,6 +35,22 @@ def kept(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 @pytest.fixture
 def document(kept: tuple[Path, Document]) -> Document:
     return kept[1]
+
+
+@pytest.fixture(scope="session")
+def kept_judged(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Document]:
+    """The same with phase 2 in it."""
+    path = shutil.copy(empty_database, tmp_path_factory.mktemp("judged") / "inhouse.db")
+    with Store(f"sqlite:///{path}") as store:
+        study = build_study(store)
+        add_judging(store, study)
+        document = gather(store, study.id)
+    return path, document
+
+
+@pytest.fixture
+def judged_document(kept_judged: tuple[Path, Document]) -> Document:
+    return kept_judged[1]
 
 
 @pytest.fixture

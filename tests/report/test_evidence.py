@@ -9,6 +9,7 @@ import pytest
 
 from inhouse.core.records import Finding
 from inhouse.report.document import Document, gather
+from inhouse.report.figures import in_words
 from inhouse.report.html import render_html
 from inhouse.report.language import LANGUAGES
 from inhouse.report.message import render
@@ -55,8 +56,16 @@ def classes(element: dict) -> set[str]:
     return set(element.get("class", "").split())
 
 
+@pytest.fixture(params=["document", "judged_document"])
+def either_document(request: pytest.FixtureRequest) -> Document:
+    """A study of phase 1, and one that judged its model as well."""
+    found: Document = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_every_number_on_the_page_is_one_link_from_its_run(document: Document, lang: str):
+def test_every_number_on_the_page_is_one_link_from_its_run(either_document: Document, lang: str):
+    document = either_document
     walk = Walk(render_html(document, lang))
     runs = {f"run-{record.run.id}" for record in document.runs}
     assert runs <= walk.ids.keys()
@@ -90,6 +99,33 @@ def test_every_figure_of_a_finding_follows_from_its_evidence(store, study, docum
                 assert follows(float(value), finding, document), f"{finding.message}: {name} = {value}"
 
 
+def test_every_figure_of_what_was_judged_follows_from_its_evidence(judged_document: Document):
+    judged = [finding for finding in judged_document.measured if finding.phase == 2]
+    assert len(judged) > 15
+    for finding in judged:
+        methods = {str(e.metric.labels["method"]) for e in finding.evidence if "method" in e.metric.labels}
+        for name, value in finding.figures.items():
+            if name == "methods":
+                assert value == len(methods - {"chance", "answer length", "token probability"})
+            elif isinstance(value, (int, float)) and not isinstance(value, bool):
+                assert follows(float(value), finding, judged_document), f"{finding.message}: {name} = {value}"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_no_share_that_was_judged_is_said_without_its_interval(judged_document: Document, lang: str):
+    """Every percentage of a sentence is followed by its interval, or is an end of one."""
+    for finding in judged_document.measured:
+        if finding.phase != 2:
+            continue
+        text = render(finding, lang).text.replace("\u00a0", " ")
+        ends = {name.rsplit("_", 2)[0] for name in finding.figures if name.endswith(("_low_percent", "_high_percent"))}
+        for name in ends:
+            low, high = (in_words("percent", finding.figures[f"{name}_{end}_percent"], lang) for end in ("low", "high"))
+            said = in_words("percent", finding.figures[f"{name}_percent"], lang)
+            if said in text:
+                assert f"{low} to {high}" in text or f"{low}~{high}" in text, (finding.message, name)
+
+
 def follows(value: float, finding: Finding, document: Document) -> bool:
     known = set(_numbers(finding, document))
     if any(close(value, one * factor) for one in known for factor in (1, 100, 3600)):
@@ -117,7 +153,8 @@ def close(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
 
 
-def test_every_piece_of_evidence_is_what_its_run_holds(document: Document):
+def test_every_piece_of_evidence_is_what_its_run_holds(either_document: Document):
+    document = either_document
     metrics = {record.run.id: record.metrics for record in document.runs}
     for finding in document.findings:
         for item in finding.evidence:

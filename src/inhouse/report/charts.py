@@ -182,11 +182,12 @@ def _heat(name: str, table: Table, of: str, lang: str) -> Chart | None:
     for column in table.columns:
         for row, cell in table.points(column.id):
             if row.key[0] == of:
-                value = cell.metric.value
+                value, tries = cell.metric.value, cell.metric.n or 1
                 fields.append(
                     {
                         "x": number(float(row.key[1] or 0), lang), "y": word(lang, f"depth.{column.value}"),
-                        "value": value, "said": f"{value:.0%}", "order": row.key[1], "strong": value > 0.6,
+                        "value": value, "said": f"{round(value * tries)}/{tries}", "order": row.key[1],
+                        "strong": value > 0.6,
                     }
                 )  # fmt: skip
     if not fields:
