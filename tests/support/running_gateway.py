@@ -27,8 +27,11 @@ from inhouse.gateway.replica import Replica
 from inhouse.gateway.server import GatewayServer, listen
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.spending import Spending
+from inhouse.gateway.traffic.alert_book import AlertBook
+from inhouse.gateway.traffic.alerts import Alerts
 from inhouse.gateway.traffic.machine import Machine
 from inhouse.gateway.traffic.sampler import Sampler
+from inhouse.gateway.web.alert_words import sayer
 from inhouse.store.database import Database
 from inhouse.store.gateway_tables import usage
 
@@ -88,6 +91,17 @@ async def serving(
             **parts,
         }
     )
+    if gateway.traffic is not None:
+        gateway.alerts = Alerts(
+            AlertBook(database, telling=bool(settings.alerts.webhook)),
+            settings.alerts,
+            gateway.traffic,
+            callers=gateway.keys.callers,
+            spent=lambda: (gateway.spending.by_key, gateway.spending.by_team),
+            say=sayer(settings.alerts.language, gateway.keys.callers),
+            log=gateway.log,
+            clock=clock,
+        )
     await gateway.start()
     listening = listening or listen("127.0.0.1", 0)
     server = GatewayServer(gateway)

@@ -73,6 +73,8 @@ class Alerts:
         clock: Callable[[], float],
     ) -> None:
         self.book = book
+        self.lasting: tuple[Alert, ...] = ()
+        """Those that lasted at the last look, the oldest first."""
         self._settings, self._watched, self._callers, self._spent = settings, watched, callers, spent
         self._say, self._log, self._clock = say, log, clock
         self._fetcher = Fetcher(allowed=may_be_told(settings), ports=None)
@@ -95,6 +97,7 @@ class Alerts:
         now = datetime.fromtimestamp(self._clock(), UTC)
         readings = await asyncio.to_thread(self._read)
         await asyncio.to_thread(self.book.settle, readings, _OF_ALL, now)
+        self.lasting = tuple(await asyncio.to_thread(self.book.open))
         url = self._settings.webhook.get_secret_value()
         if url:
             taken = await asyncio.to_thread(self.book.take_due, now)
@@ -103,18 +106,18 @@ class Alerts:
     async def _run(self) -> None:
         looks = 0
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
             try:
                 await self.look()
                 looks += 1
                 if looks % _FORGET_EVERY == 0:
                     await asyncio.to_thread(self.book.forget, datetime.fromtimestamp(self._clock(), UTC))
-            except StoreError:
-                continue  # the ledger says so, where it matters
+            except StoreError as error:
+                self._log.debug("alerts_failed", error=str(error))  # the ledger says so louder
             except InhouseError as error:
                 self._log.warning("alerts_failed", error=str(error))
             except Exception as error:  # noqa: BLE001 - a defect here must not end the watch
                 self._log.error("defect", part="alerts", exc_info=error)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _read(self) -> list[Reading]:
         """What all rules read. Blocks."""
@@ -132,7 +135,8 @@ class Alerts:
 
     def _read_machines_gone(self, now: float) -> Iterator[Reading]:
         """A machine that has written nothing for an hour is gone, and its disk with it."""
-        full = [alert.subject for alert in self.book.open() if alert.rule == "disk"]
+        own = f"host:{self._watched.machine[0]}"
+        full = [alert.subject for alert in self.book.open() if alert.rule == "disk" and alert.subject != own]
         there = self._watched.history.subjects("host", RANGES[0], now) if full else []
         for subject in full:
             if subject.removeprefix("host:") not in there:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from inhouse.gateway.traffic.meter import ALL
 from inhouse.gateway.traffic.sampler import Sampler
 from inhouse.gateway.usage import By, UsageSum, sum_usage
 from inhouse.gateway.web import words
+from inhouse.gateway.web.alert_words import alert_text
 from inhouse.gateway.web.dashboard_history import history_of
 from inhouse.gateway.web.dashboard_live import Audience, Frames
 from inhouse.gateway.web.web import Web, page_router
@@ -76,12 +77,27 @@ def dashboard(web: Web, traffic: Sampler) -> APIRouter:
         visit, caller = await web.signed_in(request)
         subject = subject_of(caller, of)
         values = await asyncio.to_thread(_values, gateway, caller, subject)
+        alerts = await asyncio.to_thread(_alerts, gateway, visit.lang) if visit.admin else None
         shown = next((one.name for one in RANGES if one.name == range), "live")
         ranges = ["live", *(one.name for one in RANGES)]
         said = {name: words.word(visit.lang, f"dash.{key}") for name, key in _WORDS.items()}
         return web.page(
-            request, visit, "dashboard.html", subject=subject, shown=shown, ranges=ranges, words=said, **values
+            request,
+            visit,
+            "dashboard.html",
+            subject=subject,
+            shown=shown,
+            ranges=ranges,
+            words=said,
+            alerts=alerts,
+            **values,
         )
+
+    @router.get("/dashboard/alerts")
+    async def alerts(request: Request) -> Response:
+        visit, _ = await web.admin(request)
+        found = await asyncio.to_thread(_alerts, gateway, visit.lang)
+        return web.page(request, visit, "dashboard_alerts.html", alerts=found)
 
     @router.get("/dashboard/history")
     async def history(request: Request, of: str = "", range: str = "1h") -> Response:  # noqa: A002
@@ -145,6 +161,30 @@ def subject_of(caller: Caller, of: str) -> str:
     if of not in ("", own):
         raise Forbidden("The key may see its own use only", do="Sign in with an admin's key")
     return own
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An alert as the page shows it."""
+
+    id: str
+    text: str
+    lasts: bool
+    since: datetime
+    until: datetime | None
+    problem: str | None
+
+
+def _alerts(gateway: Gateway, lang: str) -> list[Shown]:
+    """Those that last, then those of the last day. Blocks."""
+    if gateway.alerts is None:
+        return []
+    book, names = gateway.alerts.book, {caller.key_id: caller.name for caller in gateway.keys.callers()}
+    yesterday = datetime.fromtimestamp(gateway.clock(), UTC) - timedelta(days=1)
+    return [
+        Shown(one.id, alert_text(one, lang, names), one.until is None, one.since, one.until, one.problem)
+        for one in [*book.open(), *book.ended(yesterday)]
+    ]
 
 
 # --- what it cost ---------------------------------------------------------------------------------------

@@ -66,6 +66,8 @@ class Frames:
             "models": [_model(pool, now, audience) for pool in self._pools if _seen(pool, kind, name)],
         }
         if audience.admin:
+            alerts = self._gateway.alerts
+            frame["alerts"] = [] if alerts is None else [alert.id for alert in alerts.lasting]
             frame["machines"] = now.machines
             frame["keys"] = self._busiest(now)
         return frame

@@ -43,6 +43,15 @@
     models(frame.models, long);
     if (frame.keys) keys(frame.keys);
     if (frame.machines) machines(frame.machines);
+    if (frame.alerts) alerts(frame.alerts.join(" "));
+  };
+
+  let asked = null;
+  const alerts = (ids) => {
+    const shown = document.getElementById("alerts");
+    if (!shown || shown.dataset.ids === ids || asked === ids) return;
+    asked = ids;  // once, whatever comes of it
+    htmx.ajax("GET", "/ui/dashboard/alerts", { target: shown, swap: "outerHTML" });
   };
 
   // A table's body with these rows; a cell that has not changed stays, so that a selection in it does too.
