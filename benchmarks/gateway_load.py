@@ -216,7 +216,7 @@ def fake_upstream() -> Iterator[int]:
 
 @contextmanager
 def inhouse_gateway(
-    upstream: int, *, options: Mapping[str, str] | None = None, log: Path | None = None
+    upstream: int, *, options: Mapping[str, str] | None = None, log: Path | None = None, role: str = "user"
 ) -> Iterator[Target]:
     """`inhouse serve` as a company runs it: a key with limits and a budget, ledger, prices, metrics, log."""
     with tempfile.TemporaryDirectory() as folder:
@@ -233,8 +233,8 @@ def inhouse_gateway(
         }
         inhouse = [Path(sys.executable).parent / "inhouse"]
         made = subprocess.run(
-            [*inhouse, "keys", "create", "bench", "--requests-per-minute", "100000000", "--tokens-per-minute",
-             "1000000000", "--tokens-per-month", "1000000000000"],
+            [*inhouse, "keys", "create", "bench", "--role", role, "--requests-per-minute", "100000000",
+             "--tokens-per-minute", "1000000000", "--tokens-per-month", "1000000000000"],
             env={**os.environ, **env}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         command: list[str | Path] = [*inhouse, "serve", "--port", str(port)]

@@ -1,0 +1,133 @@
+"""Claim: an open dashboard costs the gateway at most 5 % of its throughput; so does having the pages at all.
+
+Three gateways in turns, each as fast as it can go (over 1,000 requests/s), with key, rates, budget, prices, ledger,
+metrics and log: one without pages (nothing is sampled), one with them and nobody watching, and the same one while
+three admins watch the dashboard, live, in the language of frames that a browser gets. The median of the turns counts.
+
+    python benchmarks/dashboard_cost.py [--full]
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import statistics
+import sys
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from gateway_load import CLIENT_CORE, Target, fake_upstream, inhouse_gateway, pin, run_load
+
+BAR = 0.05
+VIEWERS = 3
+STREAMS = 16
+
+
+class Viewer(threading.Thread):
+    """Watches the dashboard as a browser does; counts the frames that come."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(daemon=True)
+        self.frames = 0
+        self.bytes = 0
+        self._connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
+        cookie = _sign_in(self._connection, target.key)
+        self._connection.request("GET", "/ui/dashboard/live", headers={"Cookie": cookie})
+        self._answer = self._connection.getresponse()
+        if self._answer.status != 200:
+            raise SystemExit(f"The dashboard answered {self._answer.status}")
+
+    def run(self) -> None:
+        """Reads until it is closed."""
+        with suppress(OSError, ValueError, AttributeError, http.client.HTTPException):
+            while line := self._answer.readline():
+                self.frames += line.startswith(b"data: ")
+                self.bytes += len(line)
+
+    def close(self) -> None:
+        """Leaves."""
+        if self._connection.sock is not None:
+            self._connection.sock.shutdown(2)
+        self._connection.close()
+
+
+@contextmanager
+def watching(target: Target, number: int) -> Iterator[list[Viewer]]:
+    """So many watch until the block ends."""
+    viewers = [Viewer(target) for _ in range(number)]
+    for viewer in viewers:
+        viewer.start()
+    try:
+        yield viewers
+    finally:
+        for viewer in viewers:
+            viewer.close()
+        for viewer in viewers:
+            viewer.join(5)
+
+
+def requests_s(target: Target, requests: int) -> float:
+    """Answers a second, as many as it can."""
+    load = run_load(target, target.body(stream=False, tokens=16), streams=STREAMS, requests=requests)
+    if load.errors:
+        raise SystemExit(f"{load.errors} requests were refused")
+    return load.requests_s
+
+
+def main() -> int:
+    """Measures the three in turns."""
+    rounds, requests = (15, 10_000) if "--full" in sys.argv else (6, 5_000)
+    pin(CLIENT_CORE)
+    rates: dict[str, list[float]] = {"no pages": [], "pages": [], "watched": []}
+    frames = size = 0
+    with (
+        fake_upstream() as upstream,
+        inhouse_gateway(upstream, options={"INHOUSE_GATEWAY_WEB": "false"}, role="admin") as bare,
+        inhouse_gateway(upstream, role="admin") as gateway,
+    ):
+        for target in (bare, gateway):
+            requests_s(target, requests)  # warm
+        for _ in range(rounds):
+            rates["no pages"].append(requests_s(bare, requests))
+            rates["pages"].append(requests_s(gateway, requests))
+            with watching(gateway, VIEWERS) as viewers:
+                rates["watched"].append(requests_s(gateway, requests))
+            frames += sum(viewer.frames for viewer in viewers)
+            size += sum(viewer.bytes for viewer in viewers)
+    if not frames:
+        raise SystemExit("Nobody saw a frame: the turns are too short")
+    medians = {name: statistics.median(those) for name, those in rates.items()}
+    for name, median in medians.items():
+        low, high = min(rates[name]), max(rates[name])
+        print(f"{name:9} {median:7,.0f} requests/s (median of {rounds}; {low:,.0f} to {high:,.0f})")
+    print(f"{frames} frames of {size / frames:,.0f} bytes came to {VIEWERS} viewers")
+    # Turn by turn: what the machine did meanwhile is then the same for both.
+    open_cost = statistics.median(1 - a / b for a, b in zip(rates["watched"], rates["pages"], strict=True))
+    whole_cost = statistics.median(1 - a / b for a, b in zip(rates["watched"], rates["no pages"], strict=True))
+    print(
+        f"of the throughput an open dashboard costs {open_cost:+.1%}, with the pages {whole_cost:+.1%} (bar {BAR:.0%})"
+    )
+    return 0 if open_cost <= BAR else 1
+
+
+def _sign_in(connection: http.client.HTTPConnection, key: str) -> str:
+    """The cookie of a session."""
+    connection.request("GET", "/ui/sign-in")
+    page = connection.getresponse()
+    before = str(page.getheader("set-cookie")).partition(";")[0]
+    token = re.search(r'data-csrf="([^"]+)"', page.read().decode())
+    assert token is not None
+    form = urllib.parse.urlencode({"key": key, "csrf": token[1]})
+    headers = {"Cookie": before, "Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/ui/sign-in", form, headers)
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status != 303:
+        raise SystemExit(f"Signing in answered {answer.status}")
+    return str(answer.getheader("set-cookie")).partition(";")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
