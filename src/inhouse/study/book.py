@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inhouse.core.errors import PartSkipped
+from inhouse.core.records import Metric, Scalar
 from inhouse.docs.load import load_safely
 from inhouse.docs.questions import Question, read_questions
 from inhouse.docs.records import Loaded
 from inhouse.docs.sources import Source, scan
-from inhouse.quality.measures.base import shuffled
+from inhouse.quality.answers import Answer
+from inhouse.quality.measures.base import share, shuffled, value_of
+from inhouse.quality.statistics import paired_difference
 from inhouse.quality.suite import Item, Prompt, Sampling, ScorerUse, Suite
 from inhouse.study.base import StudyConfig
 
 MANUAL = Path(__file__).parent / "manual"
-_AROUND = 700  # letters of the passage on either side of the place: about 500 tokens in all
+_AROUND = 500  # letters of the passage on either side of the place: 250 tokens in English, 500 to 700 in Korean
 _PROMPTS = {
     "ko": (
         "다음 질문에 짧게 답하세요.\n\n질문: {question}",
@@ -48,6 +51,25 @@ def book_suite(config: StudyConfig, lang: str) -> Suite:
         licence="the user's", source=str(folder), task="text", items=tuple(items), scorers=(ScorerUse("contains"),),
         prompts=(Prompt("closed", closed), Prompt("open", opened)), sampling=Sampling(max_tokens=40),
     )  # fmt: skip
+
+
+def book_metrics(answers: Sequence[Answer]) -> list[Metric]:
+    """Right from memory, right with the page open, and `book_gain`: what that adds, question by question."""
+    found: list[Metric] = []
+    right: dict[str, dict[str, Answer]] = {"closed": {}, "open": {}}
+    for one in answers:
+        if value_of(one, "contains") is not None:
+            right[one.prompt][one.item] = one
+    both = sorted(set(right["closed"]) & set(right["open"]))
+    clusters = [right["open"][item].cluster for item in both]
+    values = {way: [value_of(kept[item], "contains") or 0.0 for item in both] for way, kept in right.items()}
+    for way, each in values.items():
+        found += share("accuracy", each, {"suite": "book", "scorer": "contains", "prompt": way}, clusters)
+    gap = paired_difference(values["closed"], values["open"], clusters)
+    labels: dict[str, Scalar] = {"p": gap.p}
+    return (
+        [*found, Metric("book_gain", gap.value, "share", labels, gap.low, gap.high, gap.n, gap.method)] if both else []
+    )
 
 
 def _items(folder: Path, questions: Sequence[Question]) -> list[Item]:

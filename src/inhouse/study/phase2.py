@@ -7,7 +7,7 @@ Composes quality's measures; what follows from the figures is said in phase2_fin
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,9 +18,8 @@ from inhouse.models.catalogue import find_entry
 from inhouse.models.gguf import read_gguf
 from inhouse.models.library import model_path
 from inhouse.models.opened import OpenEngine, open_for
-from inhouse.quality.answers import Answer
 from inhouse.quality.figures import figures
-from inhouse.quality.measures.base import Asking, in_turn, shuffled, value_of
+from inhouse.quality.measures.base import Asking, in_turn, shuffled
 from inhouse.quality.measures.bias import bias
 from inhouse.quality.measures.consistency import consistency
 from inhouse.quality.measures.detection import detection
@@ -32,17 +31,14 @@ from inhouse.quality.measures.sampling import sweep
 from inhouse.quality.measures.spread import wordings
 from inhouse.quality.runner import RUN_KIND, costs
 from inhouse.quality.session import Session
-from inhouse.quality.statistics import paired_difference
 from inhouse.quality.suite import Suite
 from inhouse.quality.suite_files import load_suites
 from inhouse.study.base import Context, Part
-from inhouse.study.book import book_suite
+from inhouse.study.book import book_metrics, book_suite
 
 _WINDOW = 1024
 _LONGEST_WINDOW = 8192
 _SLOTS = 2
-_FEWEST = 5
-"""Questions on documents that are asked however long they take: a prompt with fewer gets no figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +148,8 @@ async def _sampling(desk: Desk) -> list[Metric]:
 
 async def _book(desk: Desk) -> list[Metric]:
     suite = book_suite(desk.context.config, desk.lang)
-    answers = await desk.asking.suite(suite, suite.items, least=_FEWEST)
-    return figures(suite, answers) + _gain(answers)
-
-
-def _gain(answers: Sequence[Answer]) -> list[Metric]:
-    """What the open book adds, question by question."""
-    right: dict[str, dict[str, float]] = {"closed": {}, "open": {}}
-    for one in answers:
-        if (value := value_of(one, "contains")) is not None:
-            right[one.prompt][one.item] = value
-    both = sorted(set(right["closed"]) & set(right["open"]))
-    gap = paired_difference([right["closed"][one] for one in both], [right["open"][one] for one in both])
-    return [Metric("book_gain", gap.value, "share", {"p": gap.p}, gap.low, gap.high, gap.n, gap.method)] if both else []
+    answers = await desk.asking.suite(suite, suite.items, least=2)
+    return book_metrics(answers)
 
 
 def _part(name: str, what: str, share: float, measure: Measure, *, window: int = _WINDOW, slots: int = _SLOTS) -> Part:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from inhouse.core.records import Evidence, Example, Finding, Metric, Scalar, Severity, Side
 from inhouse.quality.answers import Answer
 from inhouse.study.run_data import RunData
 
+LEAST = 3
+"""Answers under which nothing is said of a share."""
 FEWEST = 10
 """Answers under which a share weighs nothing."""
 
@@ -81,6 +84,11 @@ def points(name: str, metric: Metric) -> Scalars:
 def of_year(metric: Metric | None) -> str | None:
     """A year as it is written."""
     return None if metric is None else f"{metric.value:.0f}"
+
+
+def told_of(metric: Metric | None) -> TypeGuard[Metric]:
+    """Whether a figure is worth a sentence: it has an interval, and stands on three answers at least."""
+    return metric is not None and metric.low is not None and metric.high is not None and (metric.n or 0) >= LEAST
 
 
 def weigh(metric: Metric, good: float, poor: float) -> Severity:

@@ -15,7 +15,7 @@ from inhouse.quality.answers import Answers
 from inhouse.quality.examples import three_groups, three_of
 from inhouse.quality.measures.consistency import agreement_of
 from inhouse.store.repository import Store
-from inhouse.study.phase2_data import FEWEST, Found, Judged, Scalars, of_year, points, share, too_few, weigh
+from inhouse.study.phase2_data import FEWEST, Found, Judged, Scalars, of_year, points, share, told_of, too_few, weigh
 from inhouse.study.phase2_skills import SKILLS
 from inhouse.study.run_data import RunData, derive_findings
 
@@ -47,7 +47,7 @@ def phase2_findings(store: Store, study_id: str) -> list[Finding]:
 
 def _wordings(told: Judged) -> Found:
     gap, firm = told.find("wording_gap"), told.find("wording_firm")
-    if gap is None or gap.low is None or firm is None:
+    if not told_of(gap) or gap.low is None or firm is None:
         yield from too_few(told, gap)
         return
     clear = float(str(gap.labels["p"])) < CHANCE
@@ -68,7 +68,7 @@ def _honesty(told: Judged) -> Found:
     claimed = told.find("hallucination_rate")
     needless, facts = told.find("needless_abstention"), told.find("fact_accuracy")
     suite = str(claimed.labels["suite"]) if claimed is not None else ""
-    if claimed is None or claimed.low is None or needless is None or facts is None:
+    if not told_of(claimed) or needless is None or facts is None:
         yield from too_few(told, claimed)
     else:
         figures: Scalars = {**share("claimed", claimed), **share("needless", needless), **share("facts", facts)}
@@ -78,7 +78,7 @@ def _honesty(told: Judged) -> Found:
         yield Finding(2, Side.OPERATIONAL, severity, "phase2.invented", figures, evidence)
     right, wrong, future = told.find("yearly_right"), told.find("yearly_claimed"), told.find("future_claimed")
     known = told.find("known_until_year")
-    if right is None or right.low is None or wrong is None or future is None or future.low is None:
+    if not told_of(right) or wrong is None or not told_of(future):
         yield from too_few(told, right)
         return
     figures = {
@@ -121,7 +121,7 @@ def _detection(told: Judged) -> Found:
 
 def _consistency(told: Judged) -> Found:
     warm = max(told.every("agreement"), key=lambda one: float(str(one.labels["temperature"])), default=None)
-    if warm is None or warm.low is None:
+    if not told_of(warm):
         yield from too_few(told, warm)
         return
     at: Mapping[str, object] = {"temperature": warm.labels["temperature"]}
@@ -135,7 +135,7 @@ def _consistency(told: Judged) -> Found:
     yield Finding(2, Side.OPERATIONAL, severity, "phase2.consistency", figures, evidence)
     alone, crowd = (told.find("deterministic", way=way) for way in ("alone", "at_once"))
     batched = told.find("same_when_batched")
-    if alone is None or crowd is None or batched is None or batched.low is None:
+    if alone is None or crowd is None or not told_of(batched):
         return
     firm = all(one.value == 1.0 for one in (alone, crowd, batched))
     figures = {**share("alone", alone), **share("crowd", crowd), **share("batched", batched)}

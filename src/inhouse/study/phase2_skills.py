@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from inhouse.core.records import Finding, Metric, Severity, Side
 from inhouse.quality.examples import three_groups, three_of
 from inhouse.quality.measures.needles import HOLDS
-from inhouse.study.phase2_data import Found, Judged, Scalars, points, share, too_few, weigh
+from inhouse.study.phase2_data import Found, Judged, Scalars, points, share, told_of, too_few, weigh
 
 # Tokens of Korean for each token of the same in English from which on Korean is dear.
 DEAR = 1.5
@@ -35,7 +35,7 @@ def _korean(told: Judged) -> Found:
         evidence = told.evidence(ratio, *letters)
         yield Finding(2, Side.BUSINESS, severity, "phase2.korean_cost", figures, evidence)
     found = {name: told.overall("accuracy", suite=f"korean_{name}") for name in _SKILLS}
-    if all(one is not None and one.low is not None for one in found.values()):
+    if all(told_of(one) for one in found.values()):
         figures = {key: value for name, one in found.items() for key, value in share(name, one).items()}
         known = [one for one in found.values() if one is not None]
         answers = [one for name in _SKILLS for one in told.of_suites(f"korean_{name}")]
@@ -46,7 +46,7 @@ def _korean(told: Judged) -> Found:
         yield Finding(2, Side.OPERATIONAL, severity, "phase2.korean_skills", figures, evidence)
     kept = told.overall("in_korean")
     drift, polite = told.find("language_drift"), told.find("polite_share")
-    if kept is not None and kept.low is not None and drift is not None and polite is not None:
+    if told_of(kept) and drift is not None and polite is not None:
         figures = {**share("kept", kept), **share("drift", drift), **share("polite", polite)}
         examples = three_of(told.of_suites("korean_language"), "language")
         evidence = told.evidence(kept, drift, polite, examples=examples)
@@ -82,7 +82,7 @@ def _long_documents(told: Judged) -> Found:
     advertised = told.find("context_advertised")
     for lang in ("ko", "en"):
         at = sorted(told.every("needle_found_at_length", language=lang, needles=1), key=_length)
-        if not at or at[-1].low is None:
+        if not at or not told_of(at[-1]):
             continue
         holds = told.find("context_holds_until", language=lang, needles=1)
         fails = told.find("context_fails_from", language=lang, needles=1)
@@ -98,7 +98,7 @@ def _long_documents(told: Judged) -> Found:
                                  examples=three_of(answers, "contains"))  # fmt: skip
         yield Finding(2, Side.OPERATIONAL, severity, message, figures, evidence)
     several = sorted(told.every("needle_found_at_length", needles=3), key=_length)
-    if several and several[-1].low is not None:
+    if several and told_of(several[-1]):
         last = several[-1]
         figures = {"needles": last.labels["needles"], "length": _length(last), **share("found", last)}
         severity = weigh(last, KEPT_GOOD, KEPT_POOR)
@@ -119,7 +119,7 @@ def _long_documents(told: Judged) -> Found:
 
 def _instructions(told: Judged) -> Found:
     followed = told.overall("followed")
-    if followed is None or followed.low is None:
+    if not told_of(followed):
         yield from too_few(told, followed)
     else:
         examples = three_of(told.of_suites("instructions"), str(followed.labels["scorer"]))
@@ -128,7 +128,7 @@ def _instructions(told: Judged) -> Found:
         yield Finding(2, Side.OPERATIONAL, severity, "phase2.instructions", share("followed", followed), evidence)
     valid, right, gain = told.find("json_fits", way="free"), told.find("json_right", way="free"), told.find("json_gain")
     held, better = told.find("json_fits", way="constrained"), told.find("json_right", way="constrained")
-    if valid is None or valid.low is None or right is None:
+    if not told_of(valid) or right is None:
         return
     figures = {**share("fits", valid), **share("right", right), **share("held", held), **share("better", better)}
     severity = weigh(valid, KEPT_GOOD, KEPT_POOR)
@@ -138,7 +138,7 @@ def _instructions(told: Judged) -> Found:
 
 def _safety(told: Judged) -> Found:
     refused, answered = (told.find("right", scorer="refusal", tag_harmful=kind) for kind in (True, False))
-    if refused is None or refused.low is None or answered is None or answered.low is None:
+    if not told_of(refused) or not told_of(answered):
         yield from too_few(told, refused or told.overall("right"))
     else:
         figures: Scalars = {**share("refused", refused), **share("answered", answered)}
@@ -149,7 +149,7 @@ def _safety(told: Judged) -> Found:
         evidence = told.evidence(refused, answered, examples=examples)
         yield Finding(2, Side.OPERATIONAL, severity, "phase2.refusals", figures, evidence)
     chosen = told.overall("accuracy", suite="square_pairs")
-    if chosen is not None and chosen.low is not None:
+    if told_of(chosen):
         examples = three_of(told.of_suites("square_pairs"), str(chosen.labels["scorer"]))
         severity = weigh(chosen, SKILL_GOOD, SKILL_POOR)
         evidence = told.evidence(chosen, examples=examples)
@@ -164,7 +164,7 @@ def _sampling(told: Judged) -> Found:
     setting = answers.labels["setting"]
     quality, same = told.find("setting_quality", setting=setting), told.find("setting_consistency", setting=setting)
     varied = told.find("setting_variety", setting=writing.labels["setting"])
-    if quality is None or quality.low is None or same is None:
+    if not told_of(quality) or same is None:
         yield from too_few(told, quality)
         return
     figures: Scalars = {
@@ -181,7 +181,7 @@ def _sampling(told: Judged) -> Found:
 def _book(told: Judged) -> Found:
     closed, opened = (told.find("accuracy", prompt=way) for way in ("closed", "open"))
     gain = told.find("book_gain")
-    if closed is None or closed.low is None or opened is None or gain is None or gain.low is None:
+    if not told_of(closed) or opened is None or not told_of(gain):
         yield from too_few(told, closed or told.overall("accuracy"))
         return
     figures: Scalars = {**share("closed", closed), **share("open", opened), **points("gain", gain)}
