@@ -36,11 +36,11 @@ _SHARES = frozenset(
         *("followed", "right", "honesty", "in_korean", "acceptable"),
     }
 )
+# Figures whose texts have their words under another name.
 _SAID_AS = {
     "second": "assumption",
-    "best_wording": "wording",
-    "worst_wording": "wording",
-}  # figures whose texts have their words under another name
+    **dict.fromkeys(("best_wording", "worst_wording", "variant", "best", "worst"), "wording"),
+}
 _COUNTED = ("", "tokens", "requests", "B")
 
 
@@ -108,7 +108,7 @@ def quantity(metric: Metric, lang: str, *, largest: float | None = None) -> Quan
         interval = f"{write(metric.low * factor)}–{write(metric.high * factor)}"
     return Quantity(
         number=write(metric.value * factor),
-        unit=unit_word(sign, lang),
+        unit="" if sign == "year" else unit_word(sign, lang),
         interval=interval,
         predicted=metric.predicted,
         method=metric.method,
