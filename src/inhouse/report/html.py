@@ -35,14 +35,15 @@ def write_html(store: Store, study_id: str, path: Path, lang: str) -> Path:
     return write_whole(path, render_html(gather(store, study_id), lang))
 
 
-def render_html(document: Document, lang: str) -> str:
-    """The page as text."""
+def render_html(document: Document, lang: str, theme: str = "") -> str:
+    """The page as text; `theme`: light or dark, else as the reader's system has it."""
     made = tables(document)
     return (
         _engine(lang, document)
         .get_template("report.html.jinja")
         .render(
             lang=lang,
+            theme=theme,
             version=__version__,
             document=document,
             decision=document.decision,

@@ -6,8 +6,8 @@ Light to import: what lays out and draws is loaded by the call, which is made in
 from __future__ import annotations
 
 
-def study_page(store_url: str, study_id: str, lang: str) -> str:
-    """The report of a study as one HTML page without scripts.
+def study_page(store_url: str, study_id: str, lang: str, theme: str = "") -> str:
+    """The report of a study as one HTML page without scripts; `theme`: light or dark, else the system's.
 
     Raises:
         RunNotFound: there is no run of that id.
@@ -18,4 +18,4 @@ def study_page(store_url: str, study_id: str, lang: str) -> str:
     from inhouse.store.repository import Store
 
     with Store(store_url) as store:
-        return render_html(gather(store, study_id), lang)
+        return render_html(gather(store, study_id), lang, theme)

@@ -39,18 +39,18 @@ class _Made:
         self._pages: OrderedDict[_State, str] = OrderedDict()
         self._one = asyncio.Lock()
 
-    async def page(self, state: _State, study_id: str, lang: str) -> str:
+    async def page(self, state: _State, study_id: str, lang: str, theme: str) -> str:
         async with self._one:
             if state not in self._pages:
-                self._pages[state] = await asyncio.to_thread(self._elsewhere, study_id, lang)
+                self._pages[state] = await asyncio.to_thread(self._elsewhere, study_id, lang, theme)
                 while len(self._pages) > _REMEMBERED:
                     self._pages.popitem(last=False)
             self._pages.move_to_end(state)
             return self._pages[state]
 
-    def _elsewhere(self, study_id: str, lang: str) -> str:
+    def _elsewhere(self, study_id: str, lang: str, theme: str) -> str:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-            return process.submit(self._make, study_id, lang).result()
+            return process.submit(self._make, study_id, lang, theme).result()
 
 
 def report_pages(web: Web, make: ReportPage) -> APIRouter:
@@ -81,14 +81,15 @@ def report_pages(web: Web, make: ReportPage) -> APIRouter:
     @router.get("/report/{study_id}/{lang}")
     async def framed(request: Request, study_id: str, lang: Literal["ko", "en"]) -> Response:
         """The report alone, as it was made."""
-        await reader(web, request)
+        visit, _ = await reader(web, request)
+        theme = "" if visit.theme == "auto" else visit.theme
 
         def state() -> _State:
             study = study_of(study_id)
             parts = [(one.id, one.status, one.ended_at) for one in store.list_runs(study_id=study.id)]
-            return (study.id, study.status, study.ended_at, tuple(parts), len(store.findings(study.id)), lang)
+            return (study.id, study.status, study.ended_at, tuple(parts), len(store.findings(study.id)), lang, theme)
 
-        html = await made.page(await asyncio.to_thread(state), study_id, lang)
+        html = await made.page(await asyncio.to_thread(state), study_id, lang, theme)
         return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY})
 
     return router
