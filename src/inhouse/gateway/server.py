@@ -124,6 +124,12 @@ class GatewayServer(uvicorn.Server):
         else:
             self.force_exit = self.should_exit = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends the streams of those who watch, which would never end, and then all else."""
+        if self._gateway.traffic is not None:
+            self._gateway.traffic.end_watching()
+        await super().shutdown(sockets)
+
     async def _drain(self) -> None:
         end = time.monotonic() + self._gateway.settings.drain_s
         # A count, looked at now and then: the hot path need not set an event.

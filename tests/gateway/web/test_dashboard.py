@@ -203,3 +203,14 @@ async def test_a_page_is_small_even_without_a_cache(site):
         for path in set(re.findall(r'(?:src|href)="(/ui/static/[^"]+)"', answer.text)):
             whole += int((await http.get(path)).headers["content-length"])
     assert whole < 150_000
+
+
+async def test_whoever_watches_does_not_hold_up_the_gateways_end(site):
+    async with signed_in(site, site.admin) as http:
+        watching = asyncio.create_task(first_with(http, lambda frame: False))
+        while not site.gateway.traffic.viewers:
+            await asyncio.sleep(0.05)
+        site.server.stop()
+        async with asyncio.timeout(5):
+            assert await watching is None  # it ended whole, and not in the middle of a frame
+            await site.task

@@ -67,7 +67,7 @@ def drawn(page, name) -> int:
 
 
 @pytest.mark.parametrize(("lang", "theme", "width"), [("ko", "dark", 320), ("en", "light", 1280)])
-def test_the_figures_of_an_admin_move_under_load(looks, site, lang, theme, width):
+def test_the_figures_of_an_admin_move_under_load(site, looks, lang, theme, width):
     page = looks.open(site, "/ui/dashboard", site.admin, lang=lang, theme=theme, width=width, height=800)
     expect(page.locator("#state")).to_have_class("live")
     with load(site, site.user):
@@ -83,7 +83,7 @@ def test_the_figures_of_an_admin_move_under_load(looks, site, lang, theme, width
         assert violations(page) == ""
 
 
-def test_a_user_watches_their_own_use_and_no_more(looks, site):
+def test_a_user_watches_their_own_use_and_no_more(site, looks):
     page = looks.open(site, "/ui/dashboard", site.user, lang="ko", width=320, height=640)
     with load(site, site.admin):
         expect(page.locator("#state")).to_have_text("실시간")
@@ -97,7 +97,7 @@ def test_a_user_watches_their_own_use_and_no_more(looks, site):
     assert violations(page) == ""
 
 
-def test_a_range_is_chosen_with_the_keyboard_and_drawn_from_the_history(looks, site):
+def test_a_range_is_chosen_with_the_keyboard_and_drawn_from_the_history(site, looks):
     gateway = site.running.gateway
     hour = int(gateway.clock() // 3600) * 3600
     history = gateway.traffic.history
@@ -112,7 +112,7 @@ def test_a_range_is_chosen_with_the_keyboard_and_drawn_from_the_history(looks, s
     assert violations(page) == ""
 
 
-def test_an_alert_appears_on_an_open_page_and_goes(looks, site):
+def test_an_alert_appears_on_an_open_page_and_goes(site, looks):
     page = looks.open(site, "/ui/dashboard", site.admin)
     expect(page.locator("#alerts")).to_contain_text("None in the last day")
     name = "host:<img src=x onerror=window.hit=1>"
@@ -128,7 +128,7 @@ def test_an_alert_appears_on_an_open_page_and_goes(looks, site):
     expect(page.locator("#alerts")).to_contain_text("Over: Machine", timeout=20_000)
 
 
-def test_who_is_signed_out_elsewhere_is_led_to_sign_in(looks, site):
+def test_who_is_signed_out_elsewhere_is_led_to_sign_in(site, looks):
     page = looks.open(site, "/ui/dashboard", site.user)
     expect(page.locator("#state")).to_have_class("live")
     key = next(one for one in site.running.keys.all() if one.name == "worker")
@@ -136,7 +136,7 @@ def test_who_is_signed_out_elsewhere_is_led_to_sign_in(looks, site):
     page.wait_for_url("**/ui/sign-in*", timeout=20_000)
 
 
-def test_a_page_that_nobody_sees_asks_for_nothing(looks, site):
+def test_a_page_that_nobody_sees_asks_for_nothing(site, looks):
     page = looks.open(site, "/ui/dashboard", site.admin)
     expect(page.locator("#state")).to_have_class("live")
     traffic = site.running.gateway.traffic

@@ -71,6 +71,7 @@ class Sampler:
         """Takes a request that has ended."""
         self._now = Now(clock())
         self._ticked = asyncio.Event()
+        self._over = False
         self._watched_elsewhere = False
         self._read: dict[str, float] = {}
         self._pids: tuple[int, ...] = ()
@@ -93,14 +94,21 @@ class Sampler:
         return self._machine.name, self._read
 
     async def watch(self) -> AsyncGenerator[Now, None]:
-        """What is seen, each second; who does not keep up misses some."""
+        """What is seen, each second, until `end_watching`; who does not keep up misses some."""
         self.viewers += 1
         try:
-            while True:
+            while not self._over:
                 await self._ticked.wait()
+                if self._over:
+                    return
                 yield self._now
         finally:
             self.viewers -= 1
+
+    def end_watching(self) -> None:
+        """Ends all that `watch` gives, for good."""
+        self._over = True
+        self._ticked.set()
 
     async def start(self) -> None:
         """Begins. In the event loop that serves."""

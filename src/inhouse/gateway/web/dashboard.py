@@ -131,8 +131,6 @@ async def _events(
     number = 0
     async with aclosing(traffic.watch()) as moments:
         async for now in moments:
-            if web.gateway.draining:
-                return
             number += 1
             if number % _CHECK_EVERY == 0 and not await _still_may(web, request, audience):
                 yield b"event: over\ndata: {}\n\n"
