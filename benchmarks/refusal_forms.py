@@ -45,7 +45,7 @@ from inhouse.models.opened import open_for
 MANUAL = Path(inhouse.study.__file__).parent / "manual"
 KEPT = user_cache_path("inhouse") / "benchmarks" / "refusals"
 FORMS = ("sentence", "marker", "json")
-K, WINDOW, MAX_TOKENS = 2, 2048, 80
+K, WINDOW, MAX_TOKENS = 2, 2048, 32  # a refusal is said at once
 _JSON = {
     "type": "object",
     "properties": {"found": {"type": "boolean"}, "answer": {"type": "string"}},

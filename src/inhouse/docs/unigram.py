@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 _SPACE = "\u2581"
-_KEPT_WORDS = 100_000
-"""Words whose cuts are remembered (about 30 MB when full)."""
+_KEPT_WORDS = 30_000
+"""Words whose cuts are remembered (about 9 MB when full)."""
 
 Cuts = tuple[tuple[int, int], ...]
 """Start and end of each token, in characters."""
