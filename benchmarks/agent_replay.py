@@ -1,6 +1,6 @@
 """Whether recorded runs of the agent come about again to the byte, without model, tool, network or clock.
 
-A real small model (smollm2:135m) at temperature 0.8 drives conversations of two turns (30; with --full 100) into a
+A real small model (smollm2:135m) at temperature 0.8 drives conversations of two turns (15; with --full 100) into a
 store on disk, with tools that answer, fail and return more than the context takes, in all three forms of calls, and an
 engine that fails now and then. Each is read back and replayed. The other side are the same recordings with one letter
 of one answer changed: each of those must be told from the original, or "equal" would say nothing.
@@ -88,7 +88,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="a hundred runs")
     options = parser.parse_args()
-    return run(compare(100 if options.full else 30))
+    return run(compare(100 if options.full else len(QUESTIONS) * len(FORMS)))
 
 
 async def compare(runs: int) -> int:

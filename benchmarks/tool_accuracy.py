@@ -5,7 +5,7 @@ reads calls written strictly as text (told beside it, without a bar). The agent 
 is almost right, and asks again with the fault. Same model, prompt, tools and seed; scored by BFCL's official check and
 by FunctionChat's ground truth (its exact matches: a lower bound). Categories: BFCL simple, FunctionChat's single calls.
 
-    python benchmarks/tool_accuracy.py --data FOLDER [--model NAME …] [--limit N] [--full]
+    python benchmarks/tool_accuracy.py --data FOLDER [--model NAME …] [--limit N] [--full] [--minutes M]
 
 FOLDER holds bfcl_v4 and functionchat_bench. The last line gives the ratios; under a bar the exit status is 1.
 """
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import random
 import sys
 import time
 from pathlib import Path
@@ -36,14 +38,15 @@ def main() -> int:
     parser.add_argument("--model", action="append", help="default: both that have a bar")
     parser.add_argument("--limit", type=int, default=10, help="tasks of each category")
     parser.add_argument("--full", action="store_true", help="all tasks")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end each suite of each model after so many")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     limit = None if options.full else options.limit
-    return run(compare(options.data, options.model or list(BARS), limit, options.seed))
+    return run(compare(options.data, options.model or list(BARS), limit, options.seed, options.minutes))
 
 
-async def compare(data: Path, models: list[str], limit: int | None, seed: int) -> int:
-    """Tries every task both ways on each model; the exit status."""
+async def compare(data: Path, models: list[str], limit: int | None, seed: int, minutes: float) -> int:
+    """Tries the tasks each way on each model, in a random order, so that those within the time are a sample of all."""
     ratios: dict[str, dict[str, float]] = {}
     low = False
     for model in models:
@@ -52,9 +55,12 @@ async def compare(data: Path, models: list[str], limit: int | None, seed: int) -
             for suite, folder, categories in PARTS:
                 start = time.perf_counter()
                 tasks = load_tasks(suite, data / folder, categories, limit, seed)
+                random.Random(seed).shuffle(tasks)
                 tries: list[Attempt] = []
                 for task in tasks:
                     tries += await attempts(opened.engine, config, task, WAYS)
+                    if time.perf_counter() - start > 60 * minutes:
+                        break
                 ratio = report(model, suite, tries, seed, time.perf_counter() - start)
                 ratios.setdefault(model, {})[suite] = ratio
                 low = low or ratio < BARS.get(model, 0.0)

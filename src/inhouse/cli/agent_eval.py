@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import random
 import sys
+import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +38,12 @@ def eval_(
         list[str] | None, typer.Option(help="Only this category (of agentdojo: suite). Repeatable.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Tasks of each category, drawn by the seed; 0: all.", min=0)] = 20,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            help="End after so many minutes, the tasks in a random order by the seed; 0: when all are done.", min=0
+        ),
+    ] = 0.0,
     trials: Annotated[int, typer.Option(help="Tries at each task, for pass^k.", min=1)] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Try the engine's plain tool calling beside it.")] = False,
     against: Annotated[
@@ -70,7 +79,10 @@ def eval_(
     config = AgentConfig("", tool_form=tool_form, temperature=temperature, seed=seed, max_tokens=256)  # type: ignore[arg-type]
     tasks, config = _tasks_of(suite, data, category or [], limit or None, config)
     ways = ways_of(plain=plain, against=against)
-    run_async(_evaluate(suite, tasks, trials, engine, model, config, prices, ways, as_json=json))
+    if minutes:  # what is tried within them is then a sample of all
+        random.Random(seed).shuffle(tasks)
+    until = time.monotonic() + 60 * minutes if minutes else math.inf
+    run_async(_evaluate(suite, tasks, trials, engine, model, config, prices, ways, until, as_json=json))
 
 
 def ways_of(*, plain: bool, against: str | None) -> tuple[Way, ...]:
@@ -114,7 +126,7 @@ def _tasks_of(
 
 async def _evaluate(
     suite: str, tasks: list[Task | Dialogue], trials: int, engine: str | None, model: str | None, config: AgentConfig,
-    prices: Path | None, ways: tuple[Way, ...], *, as_json: bool,
+    prices: Path | None, ways: tuple[Way, ...], until: float, *, as_json: bool,
 ) -> None:  # fmt: skip
     from inhouse.agent.evaluation.measure import evaluate
     from inhouse.cli.agent_session import price_of
@@ -133,7 +145,7 @@ async def _evaluate(
             run = await evaluate(
                 opened.engine, store, tasks, config.with_(model=opened.model), suite=suite,
                 ways=ways, trials=trials, environment=opened.environment, price=price_of(prices, opened.model),
-                on_attempt=told,
+                on_attempt=told, enough=lambda: time.monotonic() > until,
             )  # fmt: skip
             found = store.metrics(run.id)
     if sys.stderr.isatty():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -14,6 +15,7 @@ from inhouse.agent.evaluation.rows import as_schema
 from inhouse.agent.evaluation.tasks import load_tasks
 from inhouse.core.environment import read_environment
 from inhouse.core.errors import EngineUnavailable, UsageError
+from inhouse.core.records import RunStatus
 from inhouse.store.repository import Store
 
 CONFIG = AgentConfig("scripted")
@@ -125,3 +127,20 @@ def test_a_suite_or_folder_that_is_not_there_is_named(tmp_path):
     for suite, categories in (("other", []), ("bfcl", ["other"]), ("bfcl", ["simple_python"])):
         with pytest.raises(UsageError):
             load_tasks(suite, tmp_path, categories, None, 0)
+
+
+async def test_an_evaluation_that_is_interrupted_keeps_the_tries_that_there_are(folder, tmp_path):
+    def interrupted(request):
+        raise asyncio.CancelledError
+
+    tasks = load_tasks("bfcl", folder, ["simple_python"], None, 0)
+    with Store(f"sqlite:///{tmp_path / 's.db'}") as store:
+        with pytest.raises(asyncio.CancelledError):
+            await evaluate(
+                ScriptedModel(RIGHT, interrupted), store, tasks, CONFIG, suite="bfcl", environment=read_environment()
+            )
+        [run] = store.list_runs()
+        [sample] = store.samples(run.id)
+        accuracy = next(metric for metric in store.metrics(run.id) if metric.name == "accuracy")
+
+    assert (run.status, sample.tags["passed"], accuracy.n) == (RunStatus.INTERRUPTED, True, 1)

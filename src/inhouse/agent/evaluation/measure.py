@@ -44,7 +44,9 @@ async def evaluate(
     on_attempt: Callable[[Attempt, int, int], None] = lambda attempt, done, of: None,
     enough: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Tries each task by each way and trial, and keeps the run. `enough` ends it after a task, with what there is."""
+    """Tries each task by each way and trial, and keeps the run. `enough` ends it after a task, with what there is; so
+    does whatever ends it early: each try is kept as it ends, and the figures of those that there are.
+    """
     kept = {"suite": suite, "agent": config.to_dict(), "ways": list(ways), "trials": trials, "tasks": len(tasks)}
     run = store.create_run(
         RUN_KIND, kept, seed=config.seed, environment=environment, model=config.model, engine=engine.name,
@@ -54,15 +56,20 @@ async def evaluate(
     total = len(tasks) * len(ways) * trials
     with ending(store, run):
         origin = origin_of(run)
-        for task in tasks:
-            for trial in range(trials):
-                for one in await _tries(engine, config, task, ways, trial, price):
-                    done.append(one)
-                    on_attempt(one, len(done), total)
-            if enough():
-                break
-        store.add_samples(run.id, [_sample(place, one, origin) for place, one in enumerate(done)])
-        store.set_metrics(run.id, figures(done, suite, config.seed))
+        try:
+            for task in tasks:
+                for trial in range(trials):
+                    for one in await _tries(engine, config, task, ways, trial, price):
+                        store.add_samples(
+                            run.id, [_sample(len(done), one, origin)]
+                        )  # a kill takes only what is under way
+                        done.append(one)
+                        on_attempt(one, len(done), total)
+                if enough():
+                    break
+        finally:
+            if done:
+                store.set_metrics(run.id, figures(done, suite, config.seed))
     return store.get_run(run.id)
 
 
