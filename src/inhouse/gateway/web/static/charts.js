@@ -52,6 +52,7 @@
         ...size(),
         cursor: { points: { size: 6 } },
         legend: { live: true },
+        hooks: { setCursor: [(self) => { if (self.cursor.idx == null) newest(self); }] },
         scales: { x: { time: true }, y: { range: (self, low, high) => [0, Math.max(high ?? 0, most ?? 0) * 1.05 || 1] } },
         axes: [
           { ...axis, values: ticks, space: 80 },
@@ -61,18 +62,21 @@
           { value: (self, moment) => (moment == null ? "–" : at(moment, { dateStyle: "short", timeStyle: "medium" })), label: place.dataset.time },
           ...lines.map((one, index) => ({
             label: one.label, stroke: colour(one.colour || LINES[index % 4]), width: 2, dash: one.dashed ? [6, 4] : undefined,
-            spanGaps: false, points: { show: (self) => self.data[0].length < 3 }, value: (self, value) => say(value),
+            spanGaps: false, value: (self, value) => say(value),
           })),
         ],
       }, held, place);
+      newest(plot);
     };
+    // Where nobody points at a moment the legend tells of the newest.
+    const newest = (self) => { if (self.data[0].length) self.setLegend({ idx: self.data[0].length - 1 }, false); };
 
     new ResizeObserver(() => { if (plot && held) plot.setSize(size()); }).observe(place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (held) draw(); });
     return {
       set(columns) {
         held = columns;
-        if (plot) plot.setData(columns); else draw();
+        if (!plot) draw(); else { plot.setData(columns); if (plot.cursor.idx == null) newest(plot); }
       },
     };
   };

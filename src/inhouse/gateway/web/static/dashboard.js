@@ -64,7 +64,7 @@
         let cell = row.cells[index];
         const name = index === 0 ? "th" : "td", shown = text + "\n" + (more || "");
         if (cell && cell.dataset.shown === shown) return;
-        const made = element(name, null, index === 0 ? "" : "num");
+        const made = element(name, null, index === 0 || kind?.startsWith("state") ? "" : "num");
         if (index === 0) made.scope = "row";
         made.dataset.shown = shown;
         made.append(element("span", text, kind));
