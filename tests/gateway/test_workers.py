@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -171,6 +172,44 @@ async def test_whichever_worker_answers_it_tells_of_the_requests_of_both(redis_u
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def test_the_dashboard_of_either_worker_shows_the_requests_of_both(redis_url, tmp_path):
+    async with (
+        switchable("a", tokens=2) as upstream,
+        workers(tmp_path, redis_url, *upstream_config(tmp_path, upstream), keys={"k": KeyLimits()}) as (gateway, texts),
+    ):
+        key = texts["k"]
+        connector = aiohttp.TCPConnector(force_close=True)  # each page from whichever takes it
+        async with aiohttp.ClientSession(connector=connector) as session:
+            cookies = await signed_in(session, gateway.url, key)
+            async with session.get(f"{gateway.url}/ui/dashboard/live", cookies=cookies) as stream:
+                await anext(aiter(stream.content))
+                await asyncio.sleep(2.5)  # by then the other knows that someone watches
+                assert [await ask(gateway.url, key) for _ in range(40)] == [200] * 40
+                assert all(served > 0 for served in requests_of(gateway.pids))
+                async with asyncio.timeout(20):
+                    async for line in stream.content:
+                        if line.startswith(b"data: ") and json.loads(line[6:])["minute"].get("requests") == 40:
+                            break
+            async with asyncio.timeout(20):  # the history too, once its step is over
+                total: dict = {}
+                while total.get("requests") != 40:
+                    url = f"{gateway.url}/ui/dashboard/history?range=1h"
+                    async with session.get(url, cookies=cookies) as answer:
+                        total = (await answer.json())["total"]
+                    await asyncio.sleep(0.5)
+
+
+async def signed_in(session: aiohttp.ClientSession, url: str, key: str) -> dict[str, str]:
+    """The cookies of who has signed in to the pages."""
+    async with session.get(f"{url}/ui/sign-in") as page:
+        token = re.search(r'data-csrf="([^"]+)"', await page.text())[1]
+        before = {name: one.value for name, one in page.cookies.items()}
+    form = {"key": key, "csrf": token}
+    async with session.post(f"{url}/ui/sign-in", data=form, cookies=before, allow_redirects=False) as answer:
+        assert answer.status == 303
+        return {name: one.value for name, one in answer.cookies.items()}
 
 
 async def test_a_killed_worker_is_replaced_and_what_it_had_promised_stays_counted(redis_url, tmp_path):
