@@ -74,6 +74,7 @@ class AgentEngine:
         self._journal = journal
         self._run = run
         self._clock = clock
+        self._counted: dict[str, int] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -86,7 +87,7 @@ class AgentEngine:
             raise UnsupportedFeature("An agent takes no tools and no schema", why="it brings its own")
         question = question_of(request)
         config = self._config if self._journal is not None else agent_for(self._config, request)
-        world = LiveWorld(self._engine, config.model, run=self._run, clock=self._clock)
+        world = LiveWorld(self._engine, config.model, run=self._run, clock=self._clock, counted=self._counted)
         agent = Agent(config, self._tools, world, policy=_NoEffects())
         journal = self._journal or await self._before(config, world, request)
         if journal.steps and any(not call.status.ended for call in journal.steps[-1].calls):

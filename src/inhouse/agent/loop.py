@@ -8,6 +8,7 @@ pydantic-ai's agents run on our engines). Knows no store, no engine and no clock
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -104,10 +105,12 @@ class Agent:
                 "A tool call of this conversation has not ended", do="Go on with it first: approve or refuse the call"
             )
         facts = list(self._facts())
-        pinned = await self._world.count(pinned_text(self._config, facts, declared(self._tools.values())))
+        pinned, tokens = await asyncio.gather(
+            self._world.count(pinned_text(self._config, facts, declared(self._tools.values()))),
+            self._world.count(text),
+        )
         specs = [asdict(tool.spec) for tool in self._tools.values()]  # a replay needs no tool itself
         data = {"facts": facts, "pinned_tokens": pinned, "tools": specs}
-        tokens = await self._world.count(text)
         await self._keep(
             journal, Step(len(journal.steps), StepKind.INPUT, text, self._world.now(), tokens=tokens, data=data)
         )

@@ -58,6 +58,7 @@ class Session:
         self._allowed_folders = allowed_folders
         self._on_step = on_step
         self._on_event = on_event
+        self._counted: dict[str, dict[str, int]] = {}
 
     @property
     def extra_names(self) -> tuple[str, ...]:
@@ -76,7 +77,14 @@ class Session:
         agent = Agent(
             config,
             self._tools(config),
-            LiveWorld(self._engine, config.model, run=self._run, price=self._price, on_event=self._on_event),
+            LiveWorld(
+                self._engine,
+                config.model,
+                run=self._run,
+                price=self._price,
+                on_event=self._on_event,
+                counted=self._counted.setdefault(config.model, {}),
+            ),
             policy=self._policy,
             approve=self._approve,
             person=person,

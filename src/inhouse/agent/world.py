@@ -75,7 +75,10 @@ class World(Protocol):
 
 
 class LiveWorld:
-    """An engine, tools and the machine's clock. `on_event` is told what the model answers as it comes."""
+    """An engine, tools and the machine's clock. `on_event` is told what the model answers as it comes.
+
+    `counted` keeps the tokens of texts across worlds of one model: the tools' declarations come back each turn.
+    """
 
     def __init__(
         self,
@@ -86,6 +89,7 @@ class LiveWorld:
         price: Price | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_event: Callable[[Event], None] | None = None,
+        counted: dict[str, int] | None = None,
     ) -> None:
         self._engine = engine
         self._model = model
@@ -93,7 +97,7 @@ class LiveWorld:
         self._price = price
         self._clock = clock
         self._on_event = on_event
-        self._counted: dict[str, int] = {}
+        self._counted = {} if counted is None else counted
 
     def now(self) -> datetime:
         """See `World.now`."""
