@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,13 @@ from inhouse.bench.resources import Source, gpu_sources
 
 
 class Machine:
-    """This machine. `folder` lies on the disk that is watched: the store's. Not safe for several threads at once."""
+    """This machine. `folder` lies on the disk that is watched: the store's. Not safe for several threads at once.
 
-    def __init__(self, folder: Path) -> None:
+    `gpus` read one GPU each; without them those that NVML finds.
+    """
+
+    def __init__(self, folder: Path, gpus: Sequence[Source] | None = None) -> None:
+        self._given_gpus = gpus
         self.name = socket.gethostname() or "localhost"
         self._folder = folder
         self._processes: dict[int, psutil.Process] = {}
@@ -57,8 +61,8 @@ class Machine:
         return read
 
     @cached_property
-    def _gpus(self) -> list[Source]:
-        return gpu_sources()
+    def _gpus(self) -> Sequence[Source]:
+        return gpu_sources() if self._given_gpus is None else self._given_gpus
 
     def _used_by(self, name: str, pids: Iterable[int]) -> dict[str, float]:
         cores, rss, seen = 0.0, 0, False

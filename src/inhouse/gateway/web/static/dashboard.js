@@ -10,6 +10,7 @@
 
   const sum = (parts) => Object.values(parts || {}).reduce((one, other) => one + other, 0);
   const errors = (figures) => (figures.failed || 0) + (figures.refused || 0);
+  const codes = (parts) => Object.entries(parts).map(([code, count]) => code + " " + number(count)).join(", ");
   const element = (name, text, kind) => {
     const made = document.createElement(name);
     if (text != null) made.textContent = text;
@@ -31,10 +32,13 @@
     say("requests_s", number(second.requests || 0));
     say("running", number(frame.running));
     say("waiting", frame.waiting == null ? "–" : number(frame.waiting));
+    say("waiting_hint", minute.queue[1] == null ? "" : words.queue + " p95 " + seconds(minute.queue[1]));
     say("tokens_s", number((minute.completion || 0) / long));
     for (const name of ["ttft", "itl", "e2e"]) triple(name, minute[name]);
     say("errors", minute.requests ? share(errors(minute) / minute.requests) : "–");
-    say("errors_hint", Object.entries(minute.error).map(([code, count]) => code + " " + number(count)).join(", "));
+    say("errors_hint", codes(minute.error));
+    say("guard", number(sum(minute.guard)));
+    say("guard_hint", codes(minute.guard));
     say("cache", minute.requests ? share(sum(minute.cache) / minute.requests) : "–");
     if (frame.spent) {
       say("day_krw", won(frame.spent.day_krw));
@@ -159,7 +163,6 @@
   };
 
   const came = (total) => {
-    const codes = (parts) => Object.entries(parts).map(([code, count]) => code + " " + number(count)).join(", ");
     list(document.getElementById("came"), [
       [words.requests, number(total.requests || 0), ""],
       [words.tokens, number((total.prompt || 0) + (total.completion || 0)), words.prompt + " " + number(total.prompt || 0) + " · " + words.completion + " " + number(total.completion || 0)],
