@@ -27,7 +27,7 @@ from inhouse.quality.measures.formats import json_answers
 from inhouse.quality.measures.honesty import invented, staleness
 from inhouse.quality.measures.korean import skills, token_cost
 from inhouse.quality.measures.needles import context_limit, haystack
-from inhouse.quality.measures.sampling import sweep
+from inhouse.quality.measures.sampling import QUICK, sweep
 from inhouse.quality.measures.spread import wordings
 from inhouse.quality.runner import RUN_KIND, costs
 from inhouse.quality.session import Session
@@ -39,6 +39,7 @@ from inhouse.study.book import book_metrics, book_suite
 _WINDOW = 1024
 _LONGEST_WINDOW = 8192
 _SLOTS = 2
+_SHORT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class Desk:
     opened: OpenEngine
     asking: Asking
     lang: str
+
+    @property
+    def short(self) -> bool:
+        """Whether there is so little time that a part that asks much of each item asks less of it."""
+        return self.context.seconds < _SHORT_S
 
     def suite(self, name: str) -> Suite:
         """A suite by its name, in the study's language where there is one of it."""
@@ -88,7 +94,10 @@ async def _detection(desk: Desk) -> list[Metric]:
 
 
 async def _consistency(desk: Desk) -> list[Metric]:
-    return (await consistency(desk.asking, desk.suite("prompts_{lang}")))[0]
+    suite = desk.suite("prompts_{lang}")
+    if desk.short:
+        return (await consistency(desk.asking, suite, temperatures=(0.0, 1.0), samples=2))[0]
+    return (await consistency(desk.asking, suite))[0]
 
 
 async def _korean(desk: Desk) -> list[Metric]:
@@ -121,20 +130,20 @@ async def _context(desk: Desk) -> list[Metric]:
 
 async def _instructions(desk: Desk) -> list[Metric]:
     suite = desk.suite("instructions_{lang}")
-    answers = await desk.asking.within(0.5).suite(suite, in_turn(suite.items, "rule", desk.asking.seed), least=4)
+    answers = await desk.asking.within(0.5).suite(suite, in_turn(suite.items, "rule", desk.asking.seed), least=3)
     followed = [one for one in figures(suite, answers) if set(one.labels) == {"suite", "scorer"}]
     return followed + (await json_answers(desk.asking, desk.suite("json_{lang}")))[0]
 
 
 async def _safety(desk: Desk) -> list[Metric]:
     suite = desk.suite("refusal_{lang}")
-    answers = await desk.asking.within(0.6).suite(suite, in_turn(suite.items, "harmful", desk.asking.seed), least=4)
+    answers = await desk.asking.within(0.6).suite(suite, in_turn(suite.items, "harmful", desk.asking.seed), least=2)
     found = figures(suite, answers)
     if desk.lang == "ko":
         pairs = desk.suite("square_pairs")
         lean = pairs.with_(scorers=pairs.scorers[:1])
         found += figures(
-            lean, await desk.asking.suite(lean, in_turn(lean.items, "category", desk.asking.seed), least=4)
+            lean, await desk.asking.suite(lean, in_turn(lean.items, "category", desk.asking.seed), least=3)
         )
     return found
 
@@ -143,7 +152,8 @@ async def _sampling(desk: Desk) -> list[Metric]:
     open_ = desk.suite("korean_language") if desk.lang == "ko" else desk.suite("refusal_en")
     if desk.lang == "en":
         open_ = open_.with_(items=tuple(one for one in open_.items if not one.tags["harmful"]))
-    return (await sweep(desk.asking, desk.suite("prompts_{lang}"), open_))[0]
+    settings = QUICK[:3] if desk.short else QUICK
+    return (await sweep(desk.asking, desk.suite("prompts_{lang}"), open_, settings=settings))[0]
 
 
 async def _book(desk: Desk) -> list[Metric]:

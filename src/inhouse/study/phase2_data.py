@@ -115,4 +115,6 @@ def too_few(told: Judged, metric: Metric | None) -> Found:
     """That the part's answers are too few for an interval: nothing is said of them then."""
     if told.answers:
         figures: Scalars = {"part": str(told.data.run.config.get("name")), "answers": len(told.answers)}
-        yield Finding(2, Side.OPERATIONAL, Severity.INFO, "phase2.too_few", figures, told.evidence(metric))
+        yield Finding(
+            2, Side.OPERATIONAL, Severity.INFO, "phase2.too_few", figures, told.evidence(metric, told.find("requests"))
+        )

@@ -71,7 +71,7 @@ async def detection(
     The suite's first prompt is asked. Without `costly` the methods that ask about each pair of answers are left out.
     """
     judged = await asking.each(
-        shuffled(suite.items, asking.seed), lambda item: _judge(asking, suite, item, samples, costly), least=4
+        shuffled(suite.items, asking.seed), lambda item: _judge(asking, suite, item, samples, costly), least=2
     )
     whole = [one for one in judged if one is not None]
     return detection_metrics(suite.name, whole, seed=asking.seed), whole

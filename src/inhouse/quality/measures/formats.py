@@ -28,7 +28,7 @@ async def json_answers(asking: Asking, suite: Suite) -> tuple[list[Metric], list
             cases.append(Case(suite.name, item, prompt, replace(suite.sampling, json_schema=schema)))
         return [await asking.session.answer(case, scorers) for case in cases]
 
-    groups = await asking.each(shuffled(suite.items, asking.seed), one, least=2)
+    groups = await asking.each(shuffled(suite.items, asking.seed), one, least=1)
     answers = [answer for group in groups for answer in group]
     return json_metrics(suite, answers, ways, seed=asking.seed), answers
 

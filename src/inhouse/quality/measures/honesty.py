@@ -16,7 +16,7 @@ _KNOWN = 0.5  # share of right answers from which on a year counts as known
 
 async def invented(asking: Asking, suite: Suite) -> tuple[list[Metric], list[Answer]]:
     """Invented things and simple facts in turn: claims about the one, needless "I do not know" of the other."""
-    answers = await asking.suite(suite, in_turn(suite.items, "answerable", asking.seed), least=4)
+    answers = await asking.suite(suite, in_turn(suite.items, "answerable", asking.seed), least=2)
     return invented_metrics(suite, answers), answers
 
 
@@ -38,7 +38,7 @@ def invented_metrics(suite: Suite, answers: Sequence[Answer]) -> list[Metric]:
 
 async def staleness(asking: Asking, suite: Suite) -> tuple[list[Metric], list[Answer]]:
     """Years in turn, the newest and those to come among them."""
-    answers = await asking.suite(suite, in_turn(suite.items, "year", asking.seed), least=8)
+    answers = await asking.suite(suite, in_turn(suite.items, "year", asking.seed), least=4)
     return staleness_metrics(suite, answers), answers
 
 

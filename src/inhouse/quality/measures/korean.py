@@ -56,7 +56,7 @@ async def skills(asking: Asking, suites: Sequence[Suite]) -> tuple[list[Metric],
         part = asking.within(1 / (len(suites) - place))
         # By log-probability alone where that is what the suite's headline goes by: one token instead of an answer.
         lean = suite.with_(scorers=suite.scorers[:1])
-        answers = await part.suite(lean, in_turn(suite.items, tag, asking.seed), least=4)
+        answers = await part.suite(lean, in_turn(suite.items, tag, asking.seed), least=3)
         kept = figures(lean, answers)
         found += [metric for metric in kept if set(metric.labels) <= {"suite", "scorer"}]
         found += _register(lean, answers)

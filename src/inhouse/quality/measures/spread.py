@@ -18,7 +18,7 @@ _SHUFFLES = 2000
 
 async def wordings(asking: Asking, suite: Suite) -> tuple[list[Metric], list[Answer]]:
     """Every item in every wording, whole items until the time is up."""
-    answers = await asking.suite(suite, shuffled(suite.items, asking.seed), least=2)
+    answers = await asking.suite(suite, shuffled(suite.items, asking.seed), least=1)
     return spread_metrics(suite, answers, seed=asking.seed), answers
 
 
