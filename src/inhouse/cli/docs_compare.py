@@ -31,7 +31,7 @@ class Compared:
 
 def compare_ways(
     asked: list[Question], searcher: Searcher, *, strategies: str, sizes: str, ks: str, modes: str, stores: str,
-    chart: Path | None, seed: int, json: bool,
+    chart: Path | None, seed: int, json: bool, collection: str = "default",
 ) -> None:  # fmt: skip
     """Compares, keeps the figures as a run, and prints them, the best way first."""
     from inhouse.bench.keeping import ending
@@ -44,7 +44,8 @@ def compare_ways(
     found = _tried(asked, searcher, cuts, _words(modes), numbers, _stores(stores), seed)
     every = [one.tried for one in (*found.ways, *found.stores)]
     with Store(get_settings().database_url) as store:
-        config = {"compare": [one.way.labels for one in every], "questions": len(asked), "failed": found.failed}
+        labels = [one.way.labels for one in every]
+        config = {"collection": collection, "compare": labels, "questions": len(asked), "failed": found.failed}
         run = store.create_run(KIND, config, seed=seed, environment=read_environment())
         with ending(store, run):
             store.set_metrics(run.id, [metric for one in every for metric in one.metrics])

@@ -117,7 +117,7 @@ def evaluate(
         elif compare:
             compare_ways(
                 asked, searcher, strategies=strategies, sizes=sizes, ks=ks, modes=modes, stores=stores, chart=chart,
-                seed=seed, json=json,
+                seed=seed, json=json, collection=collection,
             )  # fmt: skip
         else:
             plan = AnswerPlan(k=k, mode=mode, max_tokens=max_tokens, seed=seed)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from inhouse.core.errors import EngineRefused, UnsupportedFeature, UsageError
@@ -45,6 +46,8 @@ class Collection:
     model: str
     k: int
     max_tokens: int
+    lock: Path | None = None
+    """The file that keeps two syncs of it apart on this machine; None where it cannot be synced from here."""
 
     @property
     def served_as(self) -> str:
@@ -102,7 +105,8 @@ def open_collections(
             store = open_store(one.store, one.name, data_dir=settings.data_dir)
             stack.callback(store.close)
             embedder = stack.enter_context(open_embedder(str(store.settings().get("embedding", "")), settings))
-            found[one.name] = Collection(one.name, Searcher(store, embedder), model, one.k, one.max_tokens)
+            lock = settings.data_dir / "docs" / f"{one.name}.lock"  # as `inhouse docs sync` has it
+            found[one.name] = Collection(one.name, Searcher(store, embedder), model, one.k, one.max_tokens, lock)
         return Collections(found, stack.pop_all())
 
 

@@ -16,6 +16,7 @@ from inhouse.gateway.web import words
 
 _SHARED_KINDS = ("eval", "agent_eval", "docs_eval", "docs")
 _NO_SHARE = ("seconds_per_answer", "ece", "mrr", "entropy")
+_WAY = {"strategy", "size", "mode", "k"}
 SHOWN_LETTERS = 1500
 """Of a prompt or an answer in a list; the whole stands on a page of its own."""
 
@@ -114,14 +115,16 @@ def _ways(metrics: Sequence[Metric], lang: str) -> list[HeatMap]:
     """Ways to cut documents and to search them, by what was found: recall at their k, and MRR."""
     found = []
     for name in ("mrr", "recall_1", "recall_5", "recall_10"):
-        grid = {
-            (f"{m.labels['strategy']} {m.labels['size']}", f"{m.labels['mode']}, k={m.labels['k']}"): m
-            for m in metrics
-            if m.name == name and {"strategy", "size", "mode", "k"} <= m.labels.keys()
-        }
+        grid = {_way(m.labels): m for m in metrics if m.name == name and m.labels.keys() >= _WAY}
         if len(grid) > 1:
             found.append(_grid(name, "chunks", "search", grid, lang))
     return found
+
+
+def _way(labels: Mapping[str, Scalar]) -> tuple[str, str]:
+    """How the documents were cut, and how they were kept and searched."""
+    store = f", {labels['store']}" if "store" in labels else ""
+    return f"{labels['strategy']} {labels['size']}", f"{labels['mode']}, k={labels['k']}{store}"
 
 
 def _parts(metrics: Sequence[Metric], lang: str) -> list[HeatMap]:
