@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import urllib.request
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
+import psutil
 import pytest
-from browsing import talking_site, too_wide, violations
+from browsing import real_site, talking_site, too_wide, violations
 from playwright.sync_api import expect
 from talking_engine import TalkingEngine
 
@@ -152,3 +155,37 @@ def test_a_page_that_nobody_sees_asks_for_nothing(site, looks):
             break
         page.wait_for_timeout(100)
     assert traffic.viewers == 0
+
+
+def test_a_real_engine_is_seen_to_answer_to_die_and_to_come_back(looks, tmp_path, tiny_model):
+    with real_site(tmp_path) as site:
+        page = looks.open(site, "/ui/dashboard", site.admin)
+        expect(page.locator("#models .state")).to_have_text("Ready")
+        ask(site, site.user, "smollm2:135m")
+        expect(page.locator("[data-figure=tokens_s]")).not_to_have_text("0")
+        expect(page.locator("[data-figure=ttft]")).to_contain_text("ms")
+        expect(page.locator("#machines")).to_contain_text("Engine", timeout=20_000)
+        restarts = page.locator("#models td").last
+        expect(restarts).to_have_text("0")
+        os.kill(engine_of(site), signal.SIGKILL)
+        expect(restarts).to_have_text("1", timeout=30_000)
+        expect(page.locator("#models .state")).to_have_text("Ready", timeout=30_000)
+        page.context.close()
+
+
+def ask(site, key, model) -> None:
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40}).encode()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(f"{site.url}/v1/chat/completions", body, headers), timeout=60).read()
+
+
+def engine_of(site) -> int:
+    """The process that runs the model for the gateway on that port."""
+    port = site.url.rpartition(":")[2]
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "serve" in command and port in command:
+            for child in process.children():
+                if "inhouse.engines.worker" in child.cmdline():
+                    return child.pid
+    raise AssertionError("no engine runs")
