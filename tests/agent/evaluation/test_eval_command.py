@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from inhouse.core.records import Metric
+
 
 def inhouse(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     settings = {"INHOUSE_STORE_URL": f"sqlite:///{folder / 's.db'}", "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
@@ -39,8 +41,30 @@ def test_injections_are_run_with_and_without_the_policy_and_kept(tmp_path):
         (("bfcl", "--data", "/nowhere"), "cannot be read"),
         (("bfcl", "--data", ".", "--tool-form", "odd"), "no tool form"),
         (("agentdojo", "--category", "odd"), "no suite 'odd'"),
+        (("office", "--category", "fr"), "office has no category 'fr'"),
+        (("tau2", "--data", ".", "--category", "bank"), "tau2 has no category 'bank'"),
+        (("office", "--against", "other"), "no framework 'other'"),
     ],
 )
 def test_what_cannot_be_run_is_said(tmp_path, arguments, says):
     done = inhouse(tmp_path, "agent", "eval", *arguments)
     assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+
+
+def test_sides_are_shown_beside_each_other_with_their_intervals():
+    from inhouse.cli.agent_eval_view import compared_rows
+
+    def metric(name, way, value, low=None, high=None, **labels):
+        return Metric(name, value, "", {"way": way, "category": "all", **labels}, low, high, 9)
+
+    found = [
+        metric("accuracy", "agent", 0.75, 0.5, 0.9),
+        metric("accuracy", "langchain", 0.5, 0.25, 0.75),
+        metric("pass_k", "agent", 0.5, k=2),
+        Metric("accuracy", 0.1, "", {"way": "agent", "category": "ko"}),
+        metric("framework_per_request", "langchain", 0.0042),
+    ]
+    assert compared_rows(found, ("agent", "langchain")) == [
+        ("solved", "0.75 (0.50 to 0.90)", "0.50 (0.25 to 0.75)"),
+        ("framework, ms a request", "", "4.2"),
+    ]
