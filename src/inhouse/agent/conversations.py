@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, func, insert, select, update
 
 from inhouse.agent.journal import with_call
 from inhouse.agent.records import CallRecord, CallStatus, Conversation, Status, Step, StepKind, Usage
@@ -86,6 +86,15 @@ class Conversations:
         with self._database.write() as connection:
             _refuse_if_driven(_row(connection, conversation_id))
             connection.execute(delete(conversations).where(conversations.c.id == conversation_id))
+
+    def forget(self, before: datetime, whose: ColumnElement[bool]) -> int:
+        """Removes the conversations that nobody has gone on with since `before`, of the persons for whom `whose` holds.
+
+        One that is being driven stays. How many there were.
+        """
+        old = (conversations.c.updated_at < before) & conversations.c.owner_pid.is_(None)
+        with self._database.write() as connection:
+            return connection.execute(delete(conversations).where(old, whose)).rowcount
 
     def rename(self, conversation_id: str, title: str) -> None:
         """Gives a conversation another title."""

@@ -1,4 +1,5 @@
-"""Writes audit events and kept bodies in the background, many in one transaction; removes bodies in time.
+"""Writes audit events and kept bodies in the background, many in one transaction; removes bodies and conversations
+in time.
 
 The request does not wait: a process that is killed can lose the last few milliseconds of either (the ledger row,
 which is durable, says what the guard did all the same).
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -35,10 +36,17 @@ class KeptBody:
 
 
 class Keeper:
-    """The writer of one process. `bodies` is None where none are kept."""
+    """The writer of one process. `bodies` is None where none are kept; `forget` removes old conversations, and says
+    how many there were.
+    """
 
-    def __init__(self, audit: AuditLog, bodies: BodyStore | None, log: Log) -> None:
+    def __init__(
+        self, audit: AuditLog, bodies: BodyStore | None, log: Log, *, forget: Callable[[], int] | None = None
+    ) -> None:
         self.audit, self.bodies, self._log = audit, bodies, log
+        self._purges = {} if bodies is None else {"bodies.purge": bodies.purge}
+        if forget is not None:
+            self._purges["conversations.purge"] = forget
         self._events: deque[AuditEvent] = deque(maxlen=_MOST_WAITING)
         self._bodies: deque[KeptBody] = deque(maxlen=_MOST_WAITING)
         self._work = asyncio.Event()
@@ -59,7 +67,7 @@ class Keeper:
     async def start(self) -> None:
         """Begins to write. In the event loop that serves."""
         self._tasks = [asyncio.create_task(self._write_on())]
-        if self.bodies is not None:
+        if self._purges:
             self._tasks.append(asyncio.create_task(self._purge_on()))
 
     async def close(self) -> None:
@@ -109,12 +117,12 @@ class Keeper:
         self.audit.append(events)
 
     async def _purge_on(self) -> None:
-        assert self.bodies is not None
         while True:
-            try:
-                removed = await asyncio.to_thread(self.bodies.purge)
-                if removed:
-                    self.event(AuditEvent("gateway", "bodies.purge", "", {"count": removed}))
-            except InhouseError as error:
-                self._log.error("purge_failed", error=str(error))
+            for action, purge in self._purges.items():
+                try:
+                    removed = await asyncio.to_thread(purge)
+                    if removed:
+                        self.event(AuditEvent("gateway", action, "", {"count": removed}))
+                except InhouseError as error:
+                    self._log.error("purge_failed", error=str(error))
             await asyncio.sleep(_PURGE_EVERY_S)

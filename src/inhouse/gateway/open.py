@@ -172,7 +172,16 @@ def _keeper(settings: Settings, gateway_settings: GatewaySettings, database: Dat
         key = load_key(settings.data_dir, "bodies", os.environ)
         assert key is not None
         bodies = BodyStore(database, key, timedelta(days=days))
-    return Keeper(audit, bodies, log)
+    return Keeper(audit, bodies, log, forget=_forget(gateway_settings, database))
+
+
+def _forget(gateway_settings: GatewaySettings, database: Database) -> Callable[[], int] | None:
+    days = gateway_settings.keep_conversations_days
+    if days is None:
+        return None
+    from inhouse.gateway.retention import forget_conversations
+
+    return partial(forget_conversations, database, timedelta(days=days))
 
 
 def _shared(settings: GatewaySettings) -> Shared | None:

@@ -145,6 +145,8 @@ class GatewaySettings(BaseSettings):
     """The guard's policy; without one the guard is off."""
     keep_bodies_days: float | None = Field(default=None, gt=0, le=36500)
     """How long prompts and answers are kept, encrypted; without it none are."""
+    keep_conversations_days: float | None = Field(default=None, gt=0, le=36500)
+    """How long conversations of keys are kept after their last turn; without it until they are deleted."""
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     body_timeout_s: float = Field(default=30.0, gt=0)
     head_timeout_s: float = Field(default=15.0, gt=0)

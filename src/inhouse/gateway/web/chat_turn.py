@@ -100,6 +100,7 @@ class Chat:
             steps = await asyncio.to_thread(self.kept.steps, conversation.id)
             values["steps"] = await self._shown(_Page(visit, caller, conversation), steps)
             values["waits"] = _waits(steps)
+        values["days"] = self.web.gateway.settings.keep_conversations_days
         at = "" if conversation is None else conversation.id
         return self.web.page(request, visit, "chat.html", **values, **await self.listed(caller, "", at))
 
