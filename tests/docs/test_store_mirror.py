@@ -17,6 +17,7 @@ from inhouse.docs.stores import mirror as mirror_module
 from inhouse.docs.stores.base import Delete, Filter, Replace, Vectors
 from inhouse.docs.stores.file import held_bytes
 from inhouse.docs.stores.open import open_store
+from inhouse.docs.stores.segment import best_of
 from inhouse.docs.stores.sqlite import SqliteStore
 
 MIRROR = "c.db-mirror"
@@ -183,3 +184,21 @@ def test_the_size_of_a_collection_leaves_out_the_journal_of_its_changes(tmp_path
     size = held_bytes(tmp_path / "c.db")
     store.close()
     assert size == (tmp_path / "c.db").stat().st_size
+
+
+@pytest.mark.parametrize("kind", ["spread", "mostly zero", "all zero", "ties", "negative"])
+@pytest.mark.parametrize("k", [1, 10, 300])
+def test_the_best_of_many_are_those_of_sorting_all(kind: str, k: int) -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.standard_normal(20_000)
+    if kind == "mostly zero":
+        scores = np.where(rng.random(20_000) < 0.01, np.abs(scores), 0.0)
+    elif kind == "all zero":
+        scores = np.zeros(20_000)
+    elif kind == "ties":
+        scores = rng.integers(0, 3, 20_000).astype(float)
+    elif kind == "negative":
+        scores = -np.abs(scores)
+    found = best_of(scores, k)
+    assert len(set(found.tolist())) == k
+    assert sorted(scores[found]) == sorted(scores)[-k:]

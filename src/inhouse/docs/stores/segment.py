@@ -28,6 +28,9 @@ _IMPACT_STEP = (_K1 + 1) / 65535
 _FEW = 0.1
 """Below this share of rows, the rows that a filter leaves are copied out before they are compared."""
 
+_SAMPLED = 8
+"""One in so many scores is looked at to find out which rows cannot be among the best."""
+
 Mask = NDArray[np.bool_]
 
 
@@ -86,11 +89,10 @@ class Segment:
 
     def frequencies(self, terms: NDArray[np.uint32]) -> NDArray[np.int64]:
         """In how many rows each term occurs."""
-        at = np.searchsorted(self._terms, terms)
-        there = np.minimum(at, max(len(self._terms) - 1, 0))
-        found = self._terms[there] == terms if len(self._terms) else np.zeros(len(terms), bool)
-        sizes = np.diff(self._starts)
-        return np.where(found, sizes[there], 0) if len(sizes) else np.zeros(len(terms), np.int64)
+        if not len(self._terms):
+            return np.zeros(len(terms), np.int64)
+        there = np.minimum(np.searchsorted(self._terms, terms), len(self._terms) - 1)
+        return np.where(self._terms[there] == terms, self._starts[there + 1] - self._starts[there], 0)
 
     def bm25(
         self, terms: NDArray[np.uint32], idf: NDArray[np.float64], k: int, mask: Mask | None
@@ -103,16 +105,22 @@ class Segment:
                 scores[self._rows[span]] += self._impacts[span] * np.float32(weight * _IMPACT_STEP)
         if mask is not None:
             scores *= mask
-        # Only rows with a score are partitioned: that is slow where most are equal.
-        rows = np.flatnonzero(scores)
-        best = rows[best_of(scores[rows], k)]
+        best = best_of(scores, k)
+        best = best[scores[best] > 0]
         return self.ids[best], scores[best]
 
 
 def best_of(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
-    """Where the k highest scores are, in no order."""
+    """Where the k highest scores are, in no order; of scores that are equal and lowest, any."""
     if k >= len(scores):
         return np.arange(len(scores))
+    if len(scores) > _SAMPLED * 4 * k:
+        # The k-th best of some is no better than the k-th best of all: what is under it need not be partitioned.
+        some = scores[::_SAMPLED]
+        floor = np.partition(some, len(some) - k)[len(some) - k]
+        rows = np.flatnonzero(scores > floor) if floor <= 0 else np.flatnonzero(scores >= floor)
+        if k <= len(rows):
+            return rows[np.argpartition(scores[rows], len(rows) - k)[len(rows) - k :]]
     return np.argpartition(scores, len(scores) - k)[len(scores) - k :]
 
 
