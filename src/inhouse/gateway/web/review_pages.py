@@ -16,6 +16,7 @@ from fastapi.responses import RedirectResponse
 from inhouse.core.errors import InvalidRequest
 from inhouse.core.records import Run
 from inhouse.gateway.identity import Caller
+from inhouse.gateway.web import run_view
 from inhouse.gateway.web.run_pages import EVAL, RUNS, reader, run_of, run_tabs
 from inhouse.gateway.web.visit import form_of
 from inhouse.gateway.web.web import Web, page_router
@@ -98,6 +99,7 @@ def review_pages(web: Web) -> APIRouter:
         return web.page(
             request, visit, "review.html", **values, chosen=chosen, query=urlencode(chosen),
             tabs=run_tabs(f"{RUNS}/review"),
+            view=run_view,
         )  # fmt: skip
 
     @router.get("/runs/{run_id}/review/trust")

@@ -9,10 +9,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from string import ascii_uppercase
 
 from inhouse.core.language import number
 from inhouse.core.records import Metric, Run, Scalar
 from inhouse.gateway.web import words
+from inhouse.quality.answers import Answer
 
 _SHARED_KINDS = ("eval", "agent_eval", "docs_eval", "docs")
 _NO_SHARE = ("seconds_per_answer", "ece", "mrr", "entropy")
@@ -56,6 +58,8 @@ def figure(value: float | None, unit: str, lang: str, *, share: bool = False) ->
 
 def is_share(metric: Metric, kind: str) -> bool:
     """Whether a figure is a share, which reads best in per cent."""
+    if metric.unit == "share":
+        return True
     if metric.unit or metric.name in _NO_SHARE or metric.name.startswith("ndcg"):
         return False
     values = [value for value in (metric.value, metric.low, metric.high) if value is not None]
@@ -72,6 +76,15 @@ def shortened(text: str | None) -> tuple[str, bool]:
     """As much of a text as a list shows, and whether that is all of it."""
     text = (text or "").encode("utf-8", "replace").decode()  # models write halves of characters too
     return (text, True) if len(text) <= SHOWN_LETTERS else (text[: SHOWN_LETTERS - 1] + "…", False)
+
+
+def said(answer: Answer) -> str:
+    """What a model answered: its text, or of choices that were weighed without one the likeliest, by its letter."""
+    response = answer.response
+    weighed = response.letters or response.continuations
+    if response.text.strip() or not weighed:
+        return response.text or "–"
+    return f"→ {ascii_uppercase[weighed.index(max(weighed)) % 26]}"
 
 
 def as_json(value: object) -> str:
@@ -132,16 +145,20 @@ def _parts(metrics: Sequence[Metric], lang: str) -> list[HeatMap]:
     suites: dict[tuple[str, str], dict[tuple[str, str], Metric]] = {}
     for metric in metrics:
         labels = metric.labels
-        if {"suite", "scorer"} <= labels.keys() and 0 <= metric.value <= 1 and not metric.unit:
+        if "suite" in labels and _is_part(metric):
             part = labels_text({name: value for name, value in labels.items() if name not in ("suite", "scorer")})
-            suites.setdefault((str(labels["suite"]), metric.name), {})[
-                part or words.word(lang, "heat.whole"), str(labels["scorer"])
-            ] = metric
+            cell = part or words.word(lang, "heat.whole"), str(labels.get("scorer", "–"))
+            suites.setdefault((str(labels["suite"]), metric.name), {})[cell] = metric
     return [
         _grid(f"{suite}: {name}", "part", "scorer", grid, lang)
         for (suite, name), grid in suites.items()
         if len({row for row, _ in grid}) > 2
     ]
+
+
+def _is_part(metric: Metric) -> bool:
+    """Whether a figure can stand in a heat map of a suite's parts."""
+    return 0 <= metric.value <= 1 and metric.unit in ("", "share")
 
 
 def side_by_side(a: Sequence[Metric], b: Sequence[Metric], lang: str) -> list[HeatMap]:
@@ -151,7 +168,7 @@ def side_by_side(a: Sequence[Metric], b: Sequence[Metric], lang: str) -> list[He
         grid: dict[tuple[str, str], Metric] = {}
         for column, metrics in (("A", a), ("B", b)):
             for m in metrics:
-                if (m.labels.get("suite"), m.name) == name and 0 <= m.value <= 1 and not m.unit:
+                if (m.labels.get("suite"), m.name) == name and _is_part(m):
                     grid[labels_text({k: v for k, v in m.labels.items() if k != "suite"}), column] = m
         if len({row for row, _ in grid}) > 2 and {"A", "B"} == {column for _, column in grid}:
             found.append(_grid(f"{name[0]}: {name[1]}", "part", "run", grid, lang))
