@@ -38,6 +38,8 @@ class Site:
     store_url: str
     running: Running | None = None
     """Where it runs in this process."""
+    folder: Path = Path()
+    """Where a test keeps what the site reads."""
 
 
 def make_keys(store_url: str) -> tuple[str, str]:
