@@ -125,6 +125,18 @@ def test_rotating_and_revoking_by_a_part_of_the_key(inhouse):
     assert "was revoked" in again.stderr
 
 
+def test_a_keys_limits_are_replaced_and_what_is_not_given_is_unlimited(inhouse):
+    key = inhouse("keys", "create", "erin", "--requests-per-minute", "60").stdout.strip()
+    done = inhouse("keys", "limit", key, "--krw-per-month", "50000")
+    assert done.returncode == 0
+    assert "50,000 krw per month" in done.stderr
+    (listed,) = inhouse("keys", "list", "--json").json
+    assert listed["limits"]["requests_per_minute"] is None
+    assert float(listed["budget"]["krw_per_month"]) == 50000
+    assert inhouse("keys", "limit", key, "--json").json["budget"]["krw_per_month"] is None
+    assert inhouse("keys", "limit", "ih-nothing0", "--max-concurrent", "1").returncode == 2
+
+
 def test_teams_are_made_and_changed(inhouse):
     inhouse("keys", "create", "dave", "--team", "search")
     assert inhouse("keys", "team", "search", "--tokens-per-day", "2000000").returncode == 0

@@ -127,6 +127,33 @@ def list_keys(
 
 
 @app.command()
+def limit(
+    key: KeyName,
+    requests_per_minute: Rpm = None,
+    tokens_per_minute: Tpm = None,
+    max_concurrent: AtOnce = None,
+    tokens_per_day: TokensDay = None,
+    tokens_per_month: TokensMonth = None,
+    krw_per_day: KrwDay = None,
+    krw_per_month: KrwMonth = None,
+    json: AsJson = False,
+) -> None:
+    """Replace a key's own rates and budgets; what is not given is unlimited from then on.
+
+    \b
+    inhouse keys limit ih-abcd2345 --requests-per-minute 60 --krw-per-month 50000
+    """
+    with _keys() as keys:
+        limits = KeyLimits(requests_per_minute, tokens_per_minute, max_concurrent)
+        budget = Budget(tokens_per_day, tokens_per_month, _money(krw_per_day), _money(krw_per_month))
+        changed = keys.set_allowances(key, limits, budget)
+    if json:
+        print_json(changed)
+    else:
+        note(f"{changed.prefix} ({changed.name}): {_allowances(limits, budget) or 'no limit'}")
+
+
+@app.command()
 def rotate(
     key: KeyName,
     grace: Annotated[str, typer.Option(help="How long the old secret stays good: 24h, 7d.")] = "0h",
