@@ -20,6 +20,7 @@ _UNKNOWN = re.compile(
     r"(?:정보|자료|기록|내용|데이터|사실|법률?|조항|인물|제품|작품|곳|지명|나라|국가)[은는이가를도]* ?"
     r"(?:[가-힣]+ ){0,3}?(?:없습니다|없어|없음|없다|없는 것|없네|존재하지|찾을 수 없|찾지 못|확인할 수 없|확인되지)|"
     r"존재하지 않|실존하지 않|실제로 (?:없|존재하는)|확인할 수 없|확인되지 않|찾을 수 없|찾지 못|가상의|허구의|지어낸|"
+    r"不知道|不清楚|无法(?:提供|回答|确定|预测)|"
     r"들어 ?본 적|아직 (?:[가-힣0-9]+ ){0,4}?(?:않|없)|예측할 수 없|예측하기 (?:어렵|힘들)|미래의|"
     r"답(?:변)?(?:을)? ?(?:드릴|할|해 드릴|제공할) 수 (?:가 )?없|제공할 수 (?:가 )?없|정확히는? 알|"
     r"\b(?:i|we) (?:really )?(?:do not|don['’]t|cannot|can['’]t|could not|couldn['’]t) "
@@ -63,13 +64,13 @@ def says_unknown(text: str) -> bool:
 
 
 def abstains(question: str, text: str) -> bool:
-    """Whether the answer says that it does not know and leaves it at that.
+    """Whether the answer says that it does not know, or will not answer, and leaves it at that.
 
     Small models write "I do not know. The capital of Marotua is Seoul.": a further sentence that takes up the words of
     the question, and disclaims nothing itself, is a claim all the same.
     """
     if not says_unknown(text):
-        return False
+        return refuses(text)
     asked = set(_WORD.findall(question.lower()))
     rest = [one for one in _SENTENCE.findall(text) if not _UNKNOWN.search(one)]
     return not any(len(asked & set(_WORD.findall(one.lower()))) >= _TAKEN_UP for one in rest)
