@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from inhouse.gateway.traffic.history import History, Point, Range
-from inhouse.gateway.traffic.sums import DURATIONS, figures, parts, percentiles, total
+from inhouse.gateway.traffic.sums import DURATIONS, PERCENTILES, all_percentiles, figures, parts, total
 
 _MOST_MACHINES = 4
+_NO_TIMES: dict[str, list[float | None]] = {name: [None] * len(PERCENTILES) for name in DURATIONS}
 _RATES = {
     "requests": "requests",
     "failed": "failed",
@@ -34,9 +35,9 @@ def history_of(history: History, subject: str, shown: Range, now: float, *, mach
     columns: dict[str, Any] = {"at": at}
     for name, key in _RATES.items():
         columns[name] = [0 if one is None else _rounded(one.sums.get(key, 0) / one.seconds) for one in held]
+    times = [_NO_TIMES if one is None else all_percentiles(one.sums) for one in held]
     for name in DURATIONS:
-        rows = [[None] * 3 if one is None else percentiles(one.sums, name, (0.5, 0.95, 0.99)) for one in held]
-        columns[name] = [[_rounded(row[index]) for row in rows] for index in range(3)]
+        columns[name] = [[_rounded(one[name][index]) for one in times] for index in range(len(PERCENTILES))]
     columns["cache"] = [None if one is None else _cache_share(one) for one in held]
     columns["krw"] = [
         0 if one is None else _rounded(one.sums.get("micro_krw", 0) / 1e6 / one.seconds * 3600) for one in held
