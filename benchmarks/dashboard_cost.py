@@ -2,7 +2,9 @@
 
 Three gateways in turns, each as fast as it can go (over 1,000 requests/s), with key, rates, budget, prices, ledger,
 metrics and log: one without pages (nothing is sampled), one with them and nobody watching, and the same one while
-three admins watch the dashboard, live, in the language of frames that a browser gets. The median of the turns counts.
+three admins watch the dashboard, live, as a browser does. What counts is the gateway's CPU time for a request (median of
+the turns): a gateway that is as busy as it can be loses throughput by just that, and other work on the machine, which
+moves the throughput itself by far more than 5 %, does not count in it.
 
     python benchmarks/dashboard_cost.py [--full]
 """
@@ -121,16 +123,22 @@ def main() -> int:
             f"{rates[-1]:,.0f}), {cpu_ms:.3f} ms of the gateway's CPU a request"
         )
     print(f"{frames} frames of {size / frames:,.0f} bytes came to {VIEWERS} viewers")
+    for name in ("pages", "no pages"):
+        lost = statistics.median(
+            1 - one.requests_s / other.requests_s for one, other in zip(turns["watched"], turns[name], strict=True)
+        )
+        print(f"watched against {name}: {lost:+.1%} of the throughput as it was seen, turn by turn")
     open_cost, whole_cost = (cost(turns["watched"], turns[name]) for name in ("pages", "no pages"))
     print(
-        f"of the throughput an open dashboard costs {open_cost:+.1%}, with the pages {whole_cost:+.1%} (bar {BAR:.0%})"
+        f"an open dashboard costs {open_cost:+.1%} of the throughput, with the pages {whole_cost:+.1%} (bar {BAR:.0%})"
     )
-    return 0 if open_cost <= BAR else 1
+    return 0 if max(open_cost, whole_cost) <= BAR else 1
 
 
 def cost(some: list[Turn], others: list[Turn]) -> float:
-    """The median share of throughput lost, turn by turn: what the machine did meanwhile is then alike for both."""
-    return statistics.median(1 - one.requests_s / other.requests_s for one, other in zip(some, others, strict=True))
+    """The share of throughput lost: on a core of its own that is how much more of it a request takes."""
+    ours, theirs = (statistics.median(one.cpu_ms for one in turns) for turns in (some, others))
+    return 1 - theirs / ours
 
 
 def _sign_in(connection: http.client.HTTPConnection, key: str) -> str:
