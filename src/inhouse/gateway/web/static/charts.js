@@ -56,7 +56,7 @@
         scales: { x: { time: true }, y: { range: (self, low, high) => [0, Math.max(high ?? 0, most ?? 0) * 1.05 || 1] } },
         axes: [
           { ...axis, values: ticks, space: 80 },
-          { ...axis, values: (self, splits) => splits.map((value) => say(value)), size: 66 },
+          { ...axis, values: (self, splits) => splits.map((value) => say(value)), size: 74 },
         ],
         series: [
           { value: (self, moment) => (moment == null ? "–" : at(moment, { dateStyle: "short", timeStyle: "medium" })), label: place.dataset.time },
