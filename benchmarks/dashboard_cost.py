@@ -3,8 +3,8 @@
 Three gateways in turns, each as fast as it can go (over 1,000 requests/s), with key, rates, budget, prices, ledger,
 metrics and log: one without pages (nothing is sampled), one with them and nobody watching, and the same one while
 three admins watch the dashboard, live, as a browser does. What counts is the gateway's CPU time for a request (median
-of the turns): a gateway that is as busy as it can be loses throughput by just that, and other work on the machine, which
-moves the throughput itself by far more than 5 %, does not count in it.
+of the turns): a gateway that is as busy as it can be loses throughput by just that, and other work on the machine,
+which moves the throughput itself by far more than 5 %, does not count in it.
 
     python benchmarks/dashboard_cost.py [--full]
 """
