@@ -52,6 +52,9 @@ def eval_(
     engine: Annotated[str | None, typer.Option(help=ENGINE_HELP)] = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     tool_form: Annotated[str, typer.Option(help="How calls are asked for: native, text or schema.")] = "native",
+    context: Annotated[
+        int | None, typer.Option(help="Context window in tokens; default: what the tasks take.", min=512)
+    ] = None,
     temperature: Annotated[float, typer.Option(help="0 makes every try the same.", min=0)] = 0.0,
     seed: Annotated[int, typer.Option(help="Draws the tasks and seeds the model.")] = 0,
     prices: Annotated[Path | None, typer.Option(help="Price table (TOML), as the gateway's.")] = None,
@@ -78,6 +81,7 @@ def eval_(
         raise UsageError(f"There is no tool form {tool_form!r}", do="Choose native, text or schema")
     config = AgentConfig("", tool_form=tool_form, temperature=temperature, seed=seed, max_tokens=256)  # type: ignore[arg-type]
     tasks, config = _tasks_of(suite, data, category or [], limit or None, config)
+    config = config.with_(context=context)
     ways = ways_of(plain=plain, against=against)
     if minutes:  # what is tried within them is then a sample of all
         random.Random(seed).shuffle(tasks)
