@@ -11,8 +11,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from inhouse.docs.stores.terms import Bag, term_number
-
 Signs = NDArray[np.float64]
 """A row for each candidate, a column for each field of Weights."""
 
@@ -55,20 +53,6 @@ def standardised(scores: Mapping[int, float], ids: Sequence[int]) -> Signs:
     floor = values.min()
     row = np.array([scores.get(number, floor) for number in ids])
     return np.asarray((row - values.mean()) / (values.std() + _EPSILON))
-
-
-def has_terms(terms: Sequence[str], bags: Sequence[Bag]) -> NDArray[np.bool_]:
-    """Whether each bag has each of the terms: a row a bag, a column a term."""
-    if not terms or not bags:
-        return np.zeros((len(bags), len(terms)), bool)
-    numbers = np.array([term_number(term) for term in terms], np.uint64)
-    # All bags as one ascending row of (bag, term), so that a single search looks everything up.
-    of_bag = np.arange(len(bags), dtype=np.uint64) << np.uint64(32)
-    held = np.concatenate([bag.numbers for bag in bags]) | np.repeat(of_bag, [len(bag.numbers) for bag in bags])
-    wanted = of_bag[:, None] | numbers
-    if not len(held):
-        return np.zeros(wanted.shape, bool)
-    return np.asarray(held[np.minimum(np.searchsorted(held, wanted), len(held) - 1)] == wanted)
 
 
 def coverage(has: NDArray[np.bool_]) -> Signs:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inhouse.core.errors import StoreError, UsageError
 from inhouse.docs.embed import Embedder
-from inhouse.docs.fusion import SIGNS, Signs, Weights, coverage, fit, has_terms, standardised
+from inhouse.docs.fusion import SIGNS, Signs, Weights, coverage, fit, standardised
 from inhouse.docs.stores.base import Filter, StoredChunk, VectorStore
 from inhouse.docs.stores.windows import nearness as nearness_of
 from inhouse.docs.terms import PAIR, How, default_how, terms
@@ -114,7 +114,8 @@ class Searcher:
                 by_pairs = {hit.chunk_id: hit.score for hit in self.store.sparse(pairs, count, where)} if pairs else {}
             ids = tuple(dict.fromkeys([*dense, *by_words, *by_pairs]))
             try:
-                bags = self.store.terms(ids) if mode != "dense" else []
+                spelt = [*words, *pairs] if mode != "dense" else []
+                has = self.store.holds(ids, spelt) if ids and spelt else np.zeros((len(ids), len(spelt)), bool)
                 lacking = [number for number in ids if number not in dense] if dense else []
                 nearness = dict(dense)
                 if lacking:
@@ -133,9 +134,8 @@ class Searcher:
         signs[:, 1] = standardised(by_words, ids)
         signs[:, 2] = standardised(by_pairs, ids)
         signs[:, 5] = _standardised_over({number: nearest[number] for number in dense}, nearest, ids)
-        has = has_terms([*words, *pairs], bags) if bags else np.zeros((len(ids), len(asked)), bool)
         signs[:, 3], signs[:, 4] = coverage(has[:, : len(words)]), coverage(has[:, len(words) :])
-        return Candidates(ids, signs, nearest, by_words or by_pairs, (*words, *pairs), has)
+        return Candidates(ids, signs, nearest, by_words or by_pairs, tuple(spelt), has)
 
 
 def fit_weights(

@@ -59,6 +59,21 @@ def test_a_collection_says_what_it_takes_and_is_gone_once_dropped(store: VectorS
     assert len(hits) == 4  # nothing of before came back
 
 
+def test_a_store_says_which_chunks_hold_which_terms(store: VectorStore) -> None:
+    chunks = [Chunk(text, (), None, None, n, 1) for n, text in enumerate(("a", "b", "c"))]
+    store.replace(document("d"), chunks, unit(4, 3), ["red red green", "green", "blue"])
+    store.apply([revision(f"other{n}", n) for n in range(30)])
+    store.prepare()
+    store.replace(document("late"), chunks[:1], unit(5, 1), ["red late"])
+    ids = [stored.id for name in ("late", "d") for stored in store.chunks_of(name)]
+    held = store.holds(ids[::-1], ["green", "red", "nowhere", "late"])
+    assert held.astype(int).tolist() == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 1]]
+    assert store.holds(ids, []).shape == (4, 0)
+    store.delete(["d"])
+    with pytest.raises(StoreError):
+        store.holds(ids, ["red"])
+
+
 def test_dense_search_finds_what_comparing_all_finds(store: VectorStore) -> None:
     vectors = unit(1, 200)
     chunks = [Chunk(f"c{n}", (), None, None, n, 1) for n in range(200)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inhouse.core.errors import CollectionMismatch, UsageError
 from inhouse.docs.records import Chunk, Document
-from inhouse.docs.stores.terms import Bag
+from inhouse.docs.stores.terms import Bag, has_terms
 from inhouse.docs.stores.windows import Windows
 
 Vectors = NDArray[np.float32]
@@ -167,6 +167,10 @@ class VectorStore(Protocol):
     def terms(self, ids: Sequence[int]) -> list[Bag]:
         """What embedded chunks are found by in `sparse`, in the order asked for."""
         ...
+
+    def holds(self, ids: Sequence[int], terms: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each of the embedded chunks has each of the terms: a row a chunk, a column a term."""
+        return has_terms(terms, self.terms(ids))
 
     def windows(self, ids: Sequence[int]) -> list[Windows]:
         """The windows of embedded chunks, in the order asked for; none for a chunk that has none."""

@@ -22,6 +22,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from inhouse.core.errors import StoreError
 from inhouse.docs.stores.base import Filter, Scored, Vectors
 from inhouse.docs.stores.catalogue import KEPT_REMOVALS, Catalogue
 from inhouse.docs.stores.rows import decode
@@ -96,6 +97,24 @@ class Mirror:
         found = [part.segment.bm25(numbers, idf, k, mask) for part, mask in zip(parts, masks, strict=True)]
         ids, scores = _merge(found, k)
         return [Scored(int(number), float(score)) for number, score in zip(ids, scores, strict=True)]
+
+    def holds(self, ids: Sequence[int], terms: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each chunk has each of the terms; StoreError where one of them is not there (any more)."""
+        numbers = np.array([term_number(term) for term in terms], np.uint32)
+        wanted = np.array(ids, np.int64)
+        held, there = np.zeros((len(wanted), len(numbers)), bool), np.zeros(len(wanted), bool)
+        parts, masks = self._current(None)
+        for part, alive in zip(parts, masks, strict=True):
+            rows = np.searchsorted(part.segment.ids, wanted)
+            mine = rows < len(part.segment)
+            mine[mine] = part.segment.ids[rows[mine]] == wanted[mine]
+            if alive is not None:
+                mine[mine] = alive[rows[mine]]
+            held[mine] = part.segment.holds(rows[mine], numbers)
+            there |= mine
+        if not there.all():
+            raise StoreError(f"Chunk {wanted[~there][0]} is not in the collection or not embedded")
+        return held
 
     def _current(self, where: Filter | None) -> tuple[tuple[_Part, ...], list[Mask | None]]:
         self.catch_up()

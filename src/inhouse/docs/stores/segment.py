@@ -94,6 +94,15 @@ class Segment:
         there = np.minimum(np.searchsorted(self._terms, terms), len(self._terms) - 1)
         return np.where(self._terms[there] == terms, self._starts[there + 1] - self._starts[there], 0)
 
+    def holds(self, rows: NDArray[np.intp], terms: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Whether each of the rows has each of the terms: a row each, a column a term."""
+        held = np.zeros((len(rows), len(terms)), bool)
+        for column, (place, term) in enumerate(zip(np.searchsorted(self._terms, terms), terms, strict=True)):
+            if place < len(self._terms) and self._terms[place] == term:
+                mine = self._rows[self._starts[place] : self._starts[place + 1]]
+                held[:, column] = mine[np.minimum(np.searchsorted(mine, rows), len(mine) - 1)] == rows
+        return held
+
     def bm25(
         self, terms: NDArray[np.uint32], idf: NDArray[np.float64], k: int, mask: Mask | None
     ) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,3 +58,17 @@ def bag_from(data: bytes) -> Bag:
     raw = zlib.decompress(data)
     size = len(raw) // 5
     return Bag(np.frombuffer(raw, np.uint32, size), np.frombuffer(raw, np.uint8, size, 4 * size))
+
+
+def has_terms(terms: Sequence[str], bags: Sequence[Bag]) -> NDArray[np.bool_]:
+    """Whether each bag has each of the terms: a row a bag, a column a term."""
+    if not terms or not bags:
+        return np.zeros((len(bags), len(terms)), bool)
+    numbers = np.array([term_number(term) for term in terms], np.uint64)
+    # All bags as one ascending row of (bag, term), so that a single search looks everything up.
+    of_bag = np.arange(len(bags), dtype=np.uint64) << np.uint64(32)
+    held = np.concatenate([bag.numbers for bag in bags]) | np.repeat(of_bag, [len(bag.numbers) for bag in bags])
+    wanted = of_bag[:, None] | numbers
+    if not len(held):
+        return np.zeros(wanted.shape, bool)
+    return np.asarray(held[np.minimum(np.searchsorted(held, wanted), len(held) - 1)] == wanted)
