@@ -5,6 +5,7 @@ Figures only, in no language. Knows no HTTP.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,16 +38,18 @@ class Frames:
         self._at = 0.0
         self._made: dict[Audience, bytes] = {}
         self._pools: tuple[PoolStatus, ...] = ()
+        self._looking = asyncio.Lock()
 
     async def frame(self, now: Now, audience: Audience) -> bytes:
         """The moment as that audience sees it, as JSON."""
-        if now.at != self._at:
-            self._at, self._made = now.at, {}
-            if self._gateway.flow is not None:
-                await self._gateway.flow.look()
-                self._pools = self._gateway.flow.everyone()
-            elif self._gateway.traffic is not None:
-                self._pools = self._gateway.traffic.pools()
+        async with self._looking:  # whoever comes second waits for what the first finds
+            if now.at != self._at:
+                if self._gateway.flow is not None:
+                    await self._gateway.flow.look()
+                    self._pools = self._gateway.flow.everyone()
+                elif self._gateway.traffic is not None:
+                    self._pools = self._gateway.traffic.pools()
+                self._at, self._made = now.at, {}
         made = self._made.get(audience)
         if made is None:
             made = self._made[audience] = orjson.dumps(self._frame(now, audience))
