@@ -43,6 +43,7 @@ class KeptSite:
             f"/ui/runs/{runs.eval}/answers/1",
             f"/ui/runs/compare?run={runs.bench}&run={runs.bench_after}",
             f"/ui/runs/compare?run={runs.eval}&run={runs.eval_after}",
+            f"/ui/runs/compare?run={runs.needles}&run={runs.needles}",
             "/ui/runs/review",
             f"/ui/runs/{runs.eval}/review",
             "/ui/runs/traces",

@@ -40,8 +40,8 @@ class Conversations:
         """Begins a conversation, without a step yet."""
         return self._create(config, title, person, ())
 
-    def get(self, id_or_prefix: str) -> Conversation:
-        """The conversation by its id, the beginning of its id, or "last" for the newest.
+    def get(self, id_or_prefix: str, *, whose: ColumnElement[bool] | None = None) -> Conversation:
+        """The conversation by its id, the beginning of its id, or "last" for the newest; `whose` as in `listed`.
 
         ConversationNotFound where there is none, UsageError where a prefix fits several.
         """
@@ -49,6 +49,8 @@ class Conversations:
         query = select(conversations).order_by(conversations.c.id.desc()).limit(1 if wanted == "last" else 5)
         if wanted != "last":
             query = query.where(conversations.c.id.startswith(wanted, autoescape=True))
+        if whose is not None:
+            query = query.where(whose)
         with self._database.read() as connection:
             found = connection.execute(query).mappings().all()
         if not found or not wanted:
@@ -62,12 +64,22 @@ class Conversations:
         return _conversation(found[0])
 
     def listed(
-        self, *, person: str | None = None, containing: str = "", limit: int | None = None
+        self,
+        *,
+        person: str | None = None,
+        whose: ColumnElement[bool] | None = None,
+        containing: str = "",
+        limit: int | None = None,
     ) -> list[Conversation]:
-        """The conversations, newest first; of these the ones with `containing` in their title or in what was said."""
+        """The conversations, newest first; of these the ones with `containing` in their title or in what was said.
+
+        Of one person, or of those for whom `whose` holds, where given.
+        """
         query = select(conversations).order_by(conversations.c.id.desc()).limit(limit)
         if person is not None:
             query = query.where(conversations.c.person == person)
+        if whose is not None:
+            query = query.where(whose)
         if containing:
             said = exists().where(
                 steps.c.conversation_id == conversations.c.id, steps.c.text.icontains(containing, autoescape=True)

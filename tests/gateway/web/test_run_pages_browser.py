@@ -31,6 +31,8 @@ def test_every_page_is_open_to_all_fits_a_phone_and_runs_nothing_that_a_model_wr
     for path in [*kept.run_paths, *ADMIN_PATHS]:
         answer = page.goto(path)
         assert answer.status == 200, path
+        if "compare" in path:
+            expect(page.locator("#rows table").first).to_be_visible()
         assert page.locator("h1").count() == 1, path
         assert not too_wide(page), path
         assert violations(page) == "", path

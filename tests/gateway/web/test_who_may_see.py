@@ -58,6 +58,7 @@ def paths_of(site) -> list[str]:
         f"/ui/runs/{runs.eval}/answers",
         f"/ui/runs/{runs.eval}/answers/1",
         f"/ui/runs/compare?run={runs.eval}&run={runs.eval_after}",
+        f"/ui/runs/compare/rows?a={runs.eval}&b={runs.eval_after}",
         "/ui/runs/review",
         f"/ui/runs/{runs.eval}/review",
         f"/ui/runs/{runs.eval}/review/trust",
@@ -167,6 +168,15 @@ async def test_what_is_not_there_is_said_so(site):
         assert (await admin.get(path)).status_code == 404, path
     for path in ("/ui/runs/compare", f"/ui/runs/compare?run={site.runs.eval}", "/ui/admin/usage?since=yesterday"):
         assert (await admin.get(path)).status_code == 400, path
+
+
+async def test_evaluations_without_an_item_in_common_are_compared_by_what_they_have(site):
+    admin = await signed_in(site, site.admin)
+    answer = await admin.get(f"/ui/runs/compare/rows?a={site.runs.eval}&b={site.runs.needles}")
+    assert "no figure in common" in answer.text
+    answer = await admin.get(f"/ui/runs/compare/rows?a={site.runs.needles}&b={site.runs.needles}")
+    assert "A and B are the same run" in answer.text
+    assert answer.text.count("<caption>needle_found, ko</caption>") == 2
 
 
 async def test_the_first_key_is_an_admins_and_ends_the_open_access(running):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from inhouse.core.errors import Forbidden, InvalidRequest, RunNotFound
+from inhouse.core.errors import Forbidden, InvalidRequest, RunNotFound, UsageError
 from inhouse.core.records import Metric, Run, RunStatus
 from inhouse.gateway.identity import Caller
 from inhouse.gateway.web import run_view
@@ -20,6 +20,9 @@ from inhouse.gateway.web.web import Tabs, Web, page_router
 from inhouse.quality.answers import Answers
 from inhouse.quality.review import labels_by_answer
 from inhouse.store.repository import Store
+
+if TYPE_CHECKING:  # the comparison loads numpy
+    from inhouse.quality.compare import Comparison as EvalComparison
 
 RUNS = "/ui/runs"
 EVAL = "eval"
@@ -92,8 +95,15 @@ def run_pages(web: Web) -> APIRouter:
         visit, _ = await reader(web, request)
         if run is None or len(run) != 2:
             raise InvalidRequest("Two runs are compared", why=f"{len(run or ())} were chosen", do="Choose two")
-        values = await asyncio.to_thread(_compare, store, run[0], run[1], visit.lang)
-        return web.page(request, visit, "run_compare.html", tabs=run_tabs(RUNS), view=run_view, **values)
+        a, b = await asyncio.to_thread(lambda: [run_of(store, one) for one in run])
+        return web.page(request, visit, "run_compare.html", tabs=run_tabs(RUNS), a=a, b=b)
+
+    @router.get("/runs/compare/rows")
+    async def comparison(request: Request, a: str, b: str) -> Response:
+        """What differs, apart from the page: resampling takes a moment."""
+        visit, _ = await reader(web, request)
+        values = await asyncio.to_thread(_compare, store, a, b, visit.lang)
+        return web.page(request, visit, "run_compare_rows.html", view=run_view, **values)
 
     @router.get("/runs/{run_id}")
     async def shown(request: Request, run_id: str, name: str = "", skip: Annotated[int, Query(ge=0)] = 0) -> Response:
@@ -187,21 +197,32 @@ def _compare(store: Store, a_id: str, b_id: str, lang: str) -> dict[str, Any]:
     """Both runs, what differs beyond noise, and their heat maps; blocks, for some seconds where there is much."""
     a, b = run_of(store, a_id), run_of(store, b_id)
     metrics = {one.id: store.metrics(one.id) for one in (a, b)}
-    if a.kind == EVAL == b.kind:
-        from inhouse.quality.compare import compare_evals
-
-        found: Any = compare_evals(store, a.id, b.id)
+    found: Any = _paired(store, a, b)
+    evals, maps = found is not None, []
+    if evals:
         maps = run_view.side_by_side(metrics[a.id], metrics[b.id], lang)
     else:
         from inhouse.bench.compare import compare_runs
 
-        found, maps = compare_runs(store, a.id, b.id), []
+        found = compare_runs(store, a.id, b.id)
     return {
-        "a": a, "b": b, "comparison": found, "evals": a.kind == EVAL == b.kind, "maps": maps,
+        "a": a, "b": b, "comparison": found, "evals": evals, "maps": maps,
         "grids": [
             (letter, one, run_view.heat_maps(_needles(metrics[one.id]), lang)) for letter, one in (("A", a), ("B", b))
         ],
     }  # fmt: skip
+
+
+def _paired(store: Store, a: Run, b: Run) -> EvalComparison | None:
+    """Two evaluations compared item by item; None where they are none, or have no item in common."""
+    if not a.kind == EVAL == b.kind:
+        return None
+    from inhouse.quality.compare import compare_evals
+
+    try:
+        return compare_evals(store, a.id, b.id)
+    except UsageError:
+        return None
 
 
 def _needles(metrics: Sequence[Metric]) -> list[Metric]:

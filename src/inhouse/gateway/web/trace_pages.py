@@ -9,7 +9,6 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import select
 
 from inhouse.agent.budget import total_usage
 from inhouse.agent.conversations import Conversations
@@ -17,11 +16,10 @@ from inhouse.agent.records import Conversation
 from inhouse.agent.trace import ways
 from inhouse.core.errors import ConversationNotFound
 from inhouse.gateway.identity import Caller
+from inhouse.gateway.persons import seen_by
 from inhouse.gateway.web import run_view
 from inhouse.gateway.web.run_pages import RUNS, reader, run_tabs
 from inhouse.gateway.web.web import Web, page_router
-from inhouse.store.database import Database
-from inhouse.store.gateway_tables import api_keys
 
 TRACES = f"{RUNS}/traces"
 _LISTED = 100
@@ -30,12 +28,11 @@ _LISTED = 100
 def trace_pages(web: Web) -> APIRouter:
     """/ui/runs/traces and what lies under it."""
     router = page_router()
-    database = web.gateway.database
-    kept = Conversations(database)
+    kept = Conversations(web.gateway.database)
 
     def of(caller: Caller, conversation_id: str) -> Conversation:
-        found = kept.get(conversation_id)
-        if found.id != conversation_id or not _may_see(caller, found.person, _keys(database)):
+        found = kept.get(conversation_id, whose=seen_by(caller))
+        if found.id != conversation_id:
             raise ConversationNotFound(f"No conversation goes by {conversation_id!r}", do="Choose one of the list")
         return found
 
@@ -44,12 +41,9 @@ def trace_pages(web: Web) -> APIRouter:
         visit, caller = await reader(web, request)
 
         def read() -> dict[str, Any]:
-            keys = _keys(database)
-            mine = [one for one in kept.listed(containing=q.strip()) if _may_see(caller, one.person, keys)]
-            return {
-                "traces": mine[:_LISTED], "more": len(mine) - _LISTED,
-                "lengths": kept.lengths(one.id for one in mine[:_LISTED]),
-            }  # fmt: skip
+            mine = kept.listed(whose=seen_by(caller), containing=q.strip(), limit=_LISTED + 1)
+            shown = mine[:_LISTED]
+            return {"traces": shown, "more": len(mine) > _LISTED, "lengths": kept.lengths(one.id for one in shown)}
 
         return web.page(request, visit, "traces.html", **await asyncio.to_thread(read), q=q, tabs=run_tabs(TRACES))
 
@@ -80,17 +74,3 @@ def trace_pages(web: Web) -> APIRouter:
         return web.page(request, visit, "trace_sent.html", text=await asyncio.to_thread(read))
 
     return router
-
-
-def _keys(database: Database) -> frozenset[str]:
-    """The ids of all keys that there are or were."""
-    with database.read() as connection:
-        return frozenset(connection.execute(select(api_keys.c.id)).scalars())
-
-
-def _may_see(caller: Caller, person: str, keys: frozenset[str]) -> bool:
-    """Whether it is the caller's own; or, for an admin, nobody's key's: one of the command line."""
-    owner = person.removeprefix("key:")
-    if owner == caller.key_id:
-        return True
-    return caller.role == "admin" and not person.startswith("key:") and owner not in keys
