@@ -6,6 +6,7 @@ import math
 import random
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from inhouse.cli.agent_eval_view import print_evaluation
 from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP, open_for
 from inhouse.cli.main import run_async
 from inhouse.cli.output import note
-from inhouse.core.errors import MissingExtra, UsageError
+from inhouse.core.errors import MissingExtra, UnsupportedFeature, UsageError
 from inhouse.store.repository import Store
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ async def _evaluate(
             sys.stderr.flush()
 
     async with open_for(engine, model, context=config.context, slots=2 if suite == "tau2" else 1) as opened:
+        with suppress(UnsupportedFeature):  # a server of others' has its models loaded
+            await opened.engine.load(opened.model)  # or the first side that is tried would seem to be slow
         with Store(opened.settings.database_url) as store:
             run = await evaluate(
                 opened.engine, store, tasks, config.with_(model=opened.model), suite=suite,
