@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from inhouse.core.settings import get_settings
 from inhouse.docs.embed import NanoEmbedder
 from inhouse.docs.sources import Source
 from inhouse.docs.stores.open import open_store
@@ -21,7 +22,7 @@ BAR_S = 2.0
 
 
 def main() -> int:
-    embedder = NanoEmbedder()
+    embedder = NanoEmbedder(threads=get_settings().threads)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "documents")
         folder.mkdir()

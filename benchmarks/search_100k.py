@@ -99,7 +99,9 @@ def timed(name: str, question: Callable[[NDArray[np.float32], str], object], ask
 
 def fts5(folder: Path, asked: Sequence[Question], chunks: int) -> None:
     """What SQLite's own full-text index takes for the same terms."""
-    db = sqlite3.connect(folder / "fts5.db")
+    file = folder / "fts5.db"
+    file.unlink(missing_ok=True)
+    db = sqlite3.connect(file)
     db.execute("CREATE VIRTUAL TABLE f USING fts5(terms, content='', tokenize='unicode61 tokenchars ''·''')")
     with db:
         at = 0
