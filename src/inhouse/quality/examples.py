@@ -28,9 +28,12 @@ class Shown:
     verdict: str = ""
 
 
-def three_of(answers: Sequence[Answer], scorer: str) -> tuple[Example, ...]:
-    """The worst, a typical and the best of the answers that the scorer judged."""
-    return ranked([shown(one, scorer) for one in answers if _value(one, scorer) is not None])
+def three_of(answers: Sequence[Answer], scorer: str = "") -> tuple[Example, ...]:
+    """The worst, a typical and the best of the answers that the scorer judged; each by its own first where none is
+    named.
+    """
+    judged = [(one, scorer or next(iter(one.scores), "")) for one in answers]
+    return ranked([shown(one, by) for one, by in judged if _value(one, by) is not None])
 
 
 def three_groups(

@@ -116,5 +116,10 @@ def too_few(told: Judged, metric: Metric | None) -> Found:
     if told.answers:
         figures: Scalars = {"part": str(told.data.run.config.get("name")), "answers": len(told.answers)}
         yield Finding(
-            2, Side.OPERATIONAL, Severity.INFO, "phase2.too_few", figures, told.evidence(metric, told.find("requests"))
+            2,
+            Side.OPERATIONAL,
+            Severity.INFO,
+            "phase2.too_few",
+            figures,
+            told.evidence(told.find("requests") or metric),
         )

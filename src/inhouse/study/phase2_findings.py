@@ -42,7 +42,9 @@ def phase2_findings(store: Store, study_id: str) -> list[Finding]:
         return derive(Judged(data, kept.of_run(data.run.id)))
 
     every = {"wordings": _wordings, "honesty": _honesty, "detection": _detection, "consistency": _consistency}
-    return derive_findings(store, study_id, 2, {name: partial(of, one) for name, one in {**every, **SKILLS}.items()})
+    found = derive_findings(store, study_id, 2, {name: partial(of, one) for name, one in {**every, **SKILLS}.items()})
+    # A part that got too few answers for several figures says so once.
+    return list({(one.message, tuple(sorted(one.figures.items()))): one for one in found}.values())
 
 
 def _wordings(told: Judged) -> Found:

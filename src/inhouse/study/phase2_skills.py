@@ -39,9 +39,8 @@ def _korean(told: Judged) -> Found:
         figures = {key: value for name, one in found.items() for key, value in share(name, one).items()}
         known = [one for one in found.values() if one is not None]
         answers = [one for name in _SKILLS for one in told.of_suites(f"korean_{name}")]
-        scorer = next((str(one.labels["scorer"]) for one in known), "")
         worst = min(known, key=lambda one: one.value)
-        evidence = told.evidence(*known, examples=three_of(answers, scorer))
+        evidence = told.evidence(*known, examples=three_of(answers))
         severity = weigh(worst, SKILL_GOOD, SKILL_POOR)
         yield Finding(2, Side.OPERATIONAL, severity, "phase2.korean_skills", figures, evidence)
     kept = told.overall("in_korean")
