@@ -10,7 +10,10 @@ from sqlalchemy import text
 
 from inhouse.core.errors import StoreError, UsageError
 from inhouse.gateway.audit import AuditEvent, open_audit_log, verify_export
+from inhouse.gateway.audited_keys import AuditedKeys
+from inhouse.gateway.identity import Budget, KeyLimits
 from inhouse.gateway.key_files import load_key
+from inhouse.gateway.key_store import KeyStore, Team
 from inhouse.store.database import Database
 
 on_both = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
@@ -151,6 +154,22 @@ def test_another_key_can_neither_write_nor_vouch(log, database, tmp_path):
     with pytest.raises(StoreError, match="another key"):
         other.append([AuditEvent("x", "y")])
     assert not other.verify().intact
+
+
+def test_no_key_is_made_or_changed_where_that_could_not_be_recorded(log, database, tmp_path):
+    key, _ = AuditedKeys(database, log, "kim").create("alice")
+    elsewhere = AuditedKeys(database, open_audit_log(database, tmp_path / "elsewhere", {}), "lee")
+    for change in (
+        lambda: elsewhere.create("bob"),
+        lambda: elsewhere.rotate(key.id),
+        lambda: elsewhere.revoke(key.id),
+        lambda: elsewhere.set_allowances(key.id, KeyLimits(1), Budget()),
+        lambda: elsewhere.set_team(Team("search")),
+    ):
+        with pytest.raises(StoreError, match="another key"):
+            change()
+    assert KeyStore(database).all() == [key]
+    assert KeyStore(database).teams() == []
 
 
 def test_machines_that_share_the_key_share_the_log(log, database, tmp_path):

@@ -121,6 +121,11 @@ class AuditLog:
         self._note(seq, previous)
         return seq
 
+    def check(self) -> None:
+        """StoreError where no event could be recorded now: whoever changes something that must be asks before."""
+        with self._database.write() as connection:
+            self._locked_head(connection)
+
     def entries(
         self, *, after: int = 0, before: int | None = None, action: str | None = None, newest: int | None = None
     ) -> Iterator[AuditEntry]:

@@ -14,7 +14,7 @@ from inhouse.store.database import Database
 
 
 class AuditedKeys(KeyStore):
-    """A key store that records its changes; `actor` is the admin who makes them."""
+    """A key store that records its changes, and makes none where the log refuses; `actor` is who makes them."""
 
     def __init__(self, database: Database, log: AuditLog, actor: str) -> None:
         super().__init__(database)
@@ -34,6 +34,7 @@ class AuditedKeys(KeyStore):
         expires_at: datetime | None = None,
     ) -> tuple[Key, str]:
         """As `KeyStore.create`."""
+        self._log.check()
         key, text = super().create(
             name,
             team=team,
@@ -52,24 +53,28 @@ class AuditedKeys(KeyStore):
 
     def rotate(self, id_or_prefix: str, *, grace: timedelta = timedelta(0)) -> tuple[Key, str]:
         """As `KeyStore.rotate`."""
+        self._log.check()
         key, text = super().rotate(id_or_prefix, grace=grace)
         self._record("key.rotate", key.id, {"grace_s": grace.total_seconds()})
         return key, text
 
     def revoke(self, id_or_prefix: str) -> Key:
         """As `KeyStore.revoke`."""
+        self._log.check()
         key = super().revoke(id_or_prefix)
         self._record("key.revoke", key.id, {})
         return key
 
     def set_allowances(self, id_or_prefix: str, limits: KeyLimits, budget: Budget) -> Key:
         """As `KeyStore.set_allowances`."""
+        self._log.check()
         key = super().set_allowances(id_or_prefix, limits, budget)
         self._record("key.allow", key.id, {**asdict(limits), **asdict(budget)})
         return key
 
     def set_team(self, team: Team) -> None:
         """As `KeyStore.set_team`."""
+        self._log.check()
         super().set_team(team)
         self._record("team.set", team.name, {**asdict(team.limits), **asdict(team.budget)})
 
