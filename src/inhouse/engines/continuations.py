@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from inhouse.core.errors import EngineProtocolError, UnsupportedFeature, UsageError
@@ -18,6 +19,8 @@ from inhouse.engines.openai_wire import LLAMA_CPP, chat_body
 
 # The first place's likeliest tokens that are asked for: texts of one token found among them need no request.
 _TOP = 40
+# Likeliest tokens among which a part of a character is looked for; the last is more than any vocabulary.
+_LOOKED_AMONG = (200, 1_000_000)
 
 
 async def score_continuations(
@@ -30,7 +33,10 @@ async def score_continuations(
         EngineError: the server failed, or is too old to be held to token ids.
     """
     prompt = request.messages[-1].content if raw else await _templated(http, request)
-    read, *whole = await asyncio.gather(*(_tokens(http, text) for text in (prompt, *(prompt + one for one in texts))))
+    pieces: dict[int, bool] = {}
+    read, *whole = await asyncio.gather(
+        *(_tokens(http, text, pieces) for text in (prompt, *(prompt + one for one in texts)))
+    )
     # A text's first letters may join the prompt's last token: all are scored from where all agree.
     base = min((_agreement(read, tokens) for tokens in whole), default=len(read))
     known: dict[int, tuple[float, bool]] = {}
@@ -43,7 +49,7 @@ async def score_continuations(
             logprob, greedy = known[rest[0]]
             found.append(ContinuationLogprob(logprob, 1, greedy))
             continue
-        places = await _forced(http, request.model, tokens[:base], rest)
+        places = await _read(http, request.model, tokens[:base], rest, pieces)
         known |= {top["id"]: (top["logprob"], rank == 0) for rank, top in enumerate(places[0]["top_logprobs"])}
         found.append(
             ContinuationLogprob(
@@ -64,23 +70,68 @@ async def _templated(http: HttpClient, request: ChatRequest) -> str:
         raise EngineProtocolError("The server's templated prompt cannot be read") from None
 
 
-async def _tokens(http: HttpClient, text: str) -> list[int]:
-    answer = await http.json("POST", "/tokenize", {"content": text, "add_special": True, "parse_special": True})
+async def _tokens(http: HttpClient, text: str, pieces: dict[int, bool]) -> list[int]:
+    """The text's tokens. `pieces` is told of each whether it is but a part of a character."""
+    asked = {"content": text, "add_special": True, "parse_special": True, "with_pieces": True}
+    answer = await http.json("POST", "/tokenize", asked)
     try:
-        return [int(token) for token in answer["tokens"]]
+        for one in answer["tokens"]:
+            pieces[int(one["id"])] = not isinstance(one["piece"], str)  # bytes where they make no text
+        return [int(one["id"]) for one in answer["tokens"]]
     except (KeyError, TypeError, ValueError):
         raise EngineProtocolError("The server's tokens cannot be read") from None
 
 
+async def _read(
+    http: HttpClient, model: str, prompt: list[int], rest: list[int], pieces: dict[int, bool]
+) -> list[dict[str, Any]]:
+    """What the server says of each token of `rest` after the prompt."""
+    places: list[dict[str, Any]] = []
+    for in_parts, run in groupby(rest, key=lambda token: pieces[token]):
+        for tokens in ([one] for one in run) if in_parts else [list(run)]:
+            before = [*prompt, *rest[: len(places)]]
+            if in_parts:
+                places.append(await _looked_up(http, model, before, tokens[0]))
+            else:
+                places += await _forced(http, model, before, tokens)
+    return places
+
+
 async def _forced(http: HttpClient, model: str, prompt: list[int], rest: list[int]) -> list[dict[str, Any]]:
-    """What the server says of each token of `rest` when it may generate nothing else."""
+    """What the server says of the tokens when it may generate nothing else."""
+    grammar = "root ::= " + " ".join(f"<[{token}]>" for token in rest)
+    places = await _generated(http, model, prompt, grammar, len(rest), _TOP)
+    forced = [place["id"] for place in places]
+    if forced != rest:
+        raise UnsupportedFeature(
+            "This server does not keep to a grammar of token ids",
+            why=f"it generated {forced[:4]}… for {rest[:4]}…",
+            do="Update llama.cpp (December 2025 or later), or score by letter or by text",
+        )
+    return places
+
+
+async def _looked_up(http: HttpClient, model: str, prompt: list[int], token: int) -> dict[str, Any]:
+    """What the server says of a token when it generates some letter in its place."""
+    for count in _LOOKED_AMONG:
+        places = await _generated(http, model, prompt, "root ::= [a-z]+", 1, count)
+        for one in places[0]["top_logprobs"] if places else ():
+            if one["id"] == token:
+                return {**one, "top_logprobs": places[0]["top_logprobs"][:_TOP]}
+    raise EngineProtocolError(f"The server gives no log-probability of the token {token}")
+
+
+async def _generated(
+    http: HttpClient, model: str, prompt: list[int], grammar: str, count: int, top: int
+) -> list[dict[str, Any]]:
+    """Generates `count` tokens; what the server says of each, with the `top` likeliest in its place."""
     body = {
         "model": model,
         "prompt": prompt,
-        "n_predict": len(rest),
-        "grammar": "root ::= " + " ".join(f"<[{token}]>" for token in rest),
+        "n_predict": count,
+        "grammar": grammar,
         "temperature": 0,
-        "n_probs": _TOP,
+        "n_probs": top,
         "post_sampling_probs": False,
         "cache_prompt": True,
         "stream": False,
@@ -88,15 +139,10 @@ async def _forced(http: HttpClient, model: str, prompt: list[int], rest: list[in
     answer = await http.json("POST", "/completion", body)
     try:
         places: list[dict[str, Any]] = answer["completion_probabilities"]
-        forced = [place["id"] for place in places]
+        if not all(isinstance(place["id"], int) and place["top_logprobs"] for place in places):
+            raise TypeError
     except (KeyError, TypeError):
         raise EngineProtocolError("The server's log-probabilities cannot be read") from None
-    if forced != rest:
-        raise UnsupportedFeature(
-            "This server does not keep to a grammar of token ids",
-            why=f"it generated {forced[:4]}… for {rest[:4]}…",
-            do="Update llama.cpp (December 2025 or later), or score by letter or by text",
-        )
     return places
 
 
