@@ -141,6 +141,8 @@ def print_answer(answer: Answer, labels: Sequence[Label] = (), *, number: str = 
     out.print("asked:  " + _indented(answer.question))
     if answer.response.text or not answer.response.letters:
         out.print("said:   " + _indented(answer.response.text or (answer.error or "(nothing)")))
+    if answer.targets:
+        out.print("right:  " + " | ".join(map(_indented, answer.targets)))
     for scorer, score in answer.scores.items():
         detail = ", ".join(f"{name} {_short(value)}" for name, value in score.detail.items())
         value = "not judged" if score.value is None else f"{score.value:.2g}"

@@ -28,7 +28,8 @@ class Answer:
     """One case as it was asked and answered. `key` names the case within its run.
 
     `digest` is the same for the same request to the same model. A failed request has an `error` and no scores.
-    `cached_from` is the run whose answer was taken over. `cluster` is the item's, for comparisons long after.
+    `cached_from` is the run whose answer was taken over. `cluster`, `targets` and `choices` are the item's, for
+    comparisons, people and other programs long after the suite's file is gone.
     """
 
     suite: str
@@ -48,6 +49,8 @@ class Answer:
     id: int | None = None
     run_id: str = ""
     cluster: str = ""
+    targets: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -194,8 +197,12 @@ def _by_answer(rows: Iterable[RowMapping]) -> dict[int, dict[str, Score]]:
 
 def _answer(row: RowMapping, scored: Mapping[str, Score]) -> Answer:
     kept = {name: row[name] for name in _FIELDS}
-    cluster = row["response"].get("cluster") or row["item"]
-    return Answer(**kept, response=_unpacked(row), scores=scored, id=row["id"], run_id=row["run_id"], cluster=cluster)
+    packed = row["response"]
+    return Answer(
+        **kept, response=_unpacked(row), scores=scored, id=row["id"], run_id=row["run_id"],
+        cluster=packed.get("cluster") or row["item"], targets=tuple(packed.get("targets", ())),
+        choices=tuple(packed.get("choices", ())),
+    )  # fmt: skip
 
 
 def _packed(answer: Answer) -> dict[str, Any]:
@@ -208,6 +215,8 @@ def _packed(answer: Answer) -> dict[str, Any]:
         "continuations": [one if math.isfinite(one) else None for one in response.continuations],
         "continuation_tokens": list(response.continuation_tokens),
         "cluster": answer.cluster if answer.cluster != answer.item else "",
+        "targets": list(answer.targets),
+        "choices": list(answer.choices),
     }
     return {name: value for name, value in packed.items() if value}
 

@@ -111,7 +111,7 @@ async def evaluate(
                     f"Run {run.id} cannot go on", why="its suites have changed since it began", do="Start a new run"
                 )
     else:
-        config = {**asdict(plan), "fingerprints": marks, "scorers": _described(suites)}
+        config = {**asdict(plan), "fingerprints": marks, "scorers": described(suites)}
         run = store.create_run(
             RUN_KIND, config, seed=plan.seed, environment=environment, model=model, engine=engine.name,
             study_id=study_id,
@@ -256,7 +256,7 @@ class _Part:
         )
 
 
-def _described(suites: Sequence[Suite]) -> dict[str, Any]:
+def described(suites: Sequence[Suite]) -> dict[str, Any]:
     """What the report and a comparison need of the suites once their files are gone."""
     return {
         suite.name: {

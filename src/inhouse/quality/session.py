@@ -102,7 +102,7 @@ class Session:
         bare = Answer(
             case.suite, case.item.id, case.prompt.name, case.repeat, self._digest(case, request, wanted),
             request.messages[-1].content, Response(), request.seed or 0, run_id=self.run.id,
-            cluster=case.item.cluster,
+            cluster=case.item.cluster, targets=case.item.targets, choices=case.item.choices,
         )  # fmt: skip
         async with self._slots:
             if not self._fresh and (known := await asyncio.to_thread(self.answers.find, [bare.digest])):

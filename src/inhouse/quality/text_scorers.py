@@ -100,9 +100,10 @@ def contains(options: Mapping[str, Any], support: Support) -> TextScorer:
 def regex(options: Mapping[str, Any], support: Support) -> TextScorer:
     """The `pattern` (last match, its first group where it has one) gives the answer, which must be a target.
 
-    Without targets a match is right. Options: `pattern`, `ignore_case`, `numeric` (compared as numbers).
+    Without targets a match is right. Options: `pattern`, `first` (match instead of the last), `ignore_case`,
+    `numeric` (compared as numbers).
     """
-    check_options("regex", options, {"pattern": str, "ignore_case": bool, "numeric": bool})
+    check_options("regex", options, {"pattern": str, "first": bool, "ignore_case": bool, "numeric": bool})
     if "pattern" not in options:
         raise BadSuite("The scorer 'regex' needs a pattern", do='Give it, such as pattern = "answer is (\\\\d+)"')
     try:
@@ -114,8 +115,8 @@ def regex(options: Mapping[str, Any], support: Support) -> TextScorer:
         matches = list(pattern.finditer(text))
         if not matches:
             return Score(0.0, "", {"matched": False})
-        last = matches[-1]
-        answer = (last[1] if pattern.groups else last[0]) or ""
+        taken = matches[0 if options.get("first") else -1]
+        answer = (taken[1] if pattern.groups else taken[0]) or ""
         if not case.item.targets:
             return Score(1.0, answer, {"matched": True})
         same = _number if options.get("numeric") else tight
