@@ -1,8 +1,9 @@
 """Claim: a year of traffic is ready to be drawn within 0.1 s, and every shorter range within 0.25 s.
 
 A store is filled with all grains as they are kept after a year of 100,000 requests a day by 5 models, 5 teams and 20
-keys, two processes writing. Each range is then read as the dashboard reads it, and turned into the columns it draws. What
-counts is the CPU time (median of seven), which other work on the machine does not move; the time that passed is shown.
+keys, two processes writing. Each range is then read as the dashboard reads it, and turned into the columns it draws.
+What counts is the CPU time (median of seven), which other work on the machine does not move; the time that passed is
+shown beside it.
 
     python benchmarks/dashboard_year.py [--full]        --full: 200 keys
 """
