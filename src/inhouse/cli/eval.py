@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from inhouse.cli import eval_files, eval_review
+from inhouse.cli import eval_exchange, eval_files, eval_review
 from inhouse.cli.engine import ENGINE_HELP, MODEL_HELP, OpenEngine, open_for
 from inhouse.cli.eval_view import print_checks, print_estimates, print_figures, print_suites, remarks, watching
 from inhouse.cli.main import run_async
@@ -231,3 +231,5 @@ def _stopped(store: Store, resume: str) -> Run:
 app.command("show")(eval_review.show)
 app.command("compare")(eval_review.compare)
 app.command("review")(eval_review.review)
+app.command("import")(eval_exchange.import_)
+app.command("export")(eval_exchange.export)
