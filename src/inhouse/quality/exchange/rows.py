@@ -18,6 +18,7 @@ _COLUMNS = (
     "model", "suite", "item", "prompt", "repeat", "cluster", "question", "choices", "targets", "answer",
     "finish_reason", "letters", "continuations", "seed", "prompt_tokens", "completion_tokens", "duration_s", "error",
 )  # fmt: skip
+_NOT_JUDGED = "not judged"  # in CSV, where an empty cell says that the scorer is another suite's
 _NEEDED = ("suite", "item", "question")
 _DO = "Give a file that `inhouse eval export` wrote, or rows with suite, item, question, answer and score.<scorer>"
 
@@ -34,7 +35,7 @@ def to_csv(found: Exchanged) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: _cell(name, value) for name, value in row.items()} for row in rows)
     return out.getvalue()
 
 
@@ -137,13 +138,13 @@ def _logprobs(values: Iterable[float | None] | None) -> tuple[float, ...]:
     return tuple(-float("inf") if value is None else float(value) for value in values or ())
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) and value else value or (
-        value if value in (0, False) and not isinstance(value, list | dict) else None
-    )  # fmt: skip
+def _cell(name: str, value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False) if value else None
+    return _NOT_JUDGED if value is None and name.startswith("score.") else value
 
 
 def _value(name: str, cell: str) -> Any:
     if name in ("choices", "targets", "letters", "continuations") or name.startswith("detail."):
         return json.loads(cell)
-    return cell
+    return None if name.startswith("score.") and cell == _NOT_JUDGED else cell
