@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from inhouse.core.errors import QualityError, UsageError
+from inhouse.core.errors import BadSuite, QualityError, UsageError
 from inhouse.core.records import RunStatus
 from inhouse.quality.answers import Answer, Answers, Label
 from inhouse.quality.compare import compare_evals
 from inhouse.quality.exchange.base import Exchanged, keep, of_run
 from inhouse.quality.exchange.files import Format, read, write
+from inhouse.quality.exchange.lm_eval_tasks import to_suite
 from inhouse.quality.gate import headlines
-from inhouse.quality.scorers import Response, Score
+from inhouse.quality.scorers import Response, Score, make_scorer
+from inhouse.quality.suite import cases_of
+from inhouse.quality.suite_files import read_suite
 from inhouse.store.repository import Store
 
 FILES = Path(__file__).parents[1] / "fixtures" / "exchange"
@@ -143,3 +146,35 @@ def test_a_file_of_no_known_kind_must_say_what_it_is(tmp_path):
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(UsageError, match="does not show what wrote it"):
         read(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("task", ["capitals", "sums"])
+async def test_a_task_of_the_harness_asks_the_same_and_judges_the_same(tmp_path, task):
+    suite = read_suite(to_suite(FILES / "lm_eval" / f"{task}.yaml", tmp_path))
+    theirs = [one for one in read(RESULTS)[0].answers if one.suite == task]
+    for case, answer in zip(cases_of(suite), theirs, strict=True):
+        assert (case.suite, case.item.id, case.text) == (answer.suite, answer.item, answer.question)
+        assert (case.item.targets, case.item.choices) == (answer.targets, answer.choices)
+        scored = {use.key: await make_scorer(use).score(case, answer.response) for use in suite.scorers}
+        assert {key: score.value for key, score in scored.items()} == {
+            key: score.value for key, score in answer.scores.items()
+        }
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"doc_to_text": "!function code.text"}, "needs Python code"),
+        ({"dataset_path": "ai2_arc"}, "the data is not local"),
+        ({"output_type": "loglikelihood_rolling"}, "no counterpart"),
+        ({"doc_to_text": "'{{ nothing }}'"}, "cannot be rendered"),
+        ({"num_fewshot": "5"}, "not taken over"),
+    ],
+)
+def test_a_task_that_cannot_become_a_suite_says_why(tmp_path, changed, said):
+    source = FILES / "lm_eval"
+    (tmp_path / "capitals.jsonl").write_text((source / "capitals.jsonl").read_text())
+    lines = [line for line in (source / "capitals.yaml").read_text().splitlines() if line.split(":")[0] not in changed]
+    (tmp_path / "t.yaml").write_text("\n".join([*lines, *(f"{key}: {value}" for key, value in changed.items())]))
+    with pytest.raises(BadSuite, match=said):
+        to_suite(tmp_path / "t.yaml", tmp_path / "made")
