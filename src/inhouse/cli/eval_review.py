@@ -139,8 +139,10 @@ def _chosen(answers: Sequence[Answer], count: int, *, wrong: bool) -> list[Answe
 
 
 def _trust(answers: Sequence[Answer], labels: Sequence[Label]) -> None:
-    """How far people agree among themselves, and each scorer with them; nothing where nobody labelled."""
+    """How far people agree among themselves, and each scorer with them; warns of a judge without labels."""
     if not labels:
+        if any("judge" in score.detail for one in answers for score in one.scores.values()):
+            note("a model's verdicts, not held against people's yet: judge some yourself with `inhouse eval review`")
         return
     rows = [
         (
