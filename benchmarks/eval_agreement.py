@@ -51,9 +51,9 @@ def main() -> int:
         name: [_case(name, item, prompt) for item in load_suites([name])[0].items[: round(n * options.share)]]
         for name, (n, prompt) in PARTS.items()
     }
+    ours, seconds = asyncio.run(measure(options.model, parts))
     with tempfile.TemporaryDirectory() as work:
         theirs = harness(Path(work), options.model, parts)
-    ours, seconds = asyncio.run(measure(options.model, parts))
     return report(parts, ours, seconds, theirs)
 
 
