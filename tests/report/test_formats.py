@@ -92,6 +92,14 @@ def test_word_holds_the_charts_and_real_headings(written):
     assert [p.text for p in word.paragraphs if p.style.name == "Heading 2"]
 
 
+def test_in_word_a_title_stays_with_its_chart_and_no_heading_is_slanted(kept, written, lang):
+    word = Word(io.BytesIO(written["docx"]))
+    pictures = [n for n, p in enumerate(word.paragraphs) if p._p.xpath(".//w:drawing")]
+    assert pictures
+    assert all(word.paragraphs[n - 1].paragraph_format.keep_with_next for n in pictures)
+    assert not any(style.font.italic for style in word.styles if (style.name or "").startswith("Heading"))
+
+
 def test_the_pdf_brings_its_korean_font_and_links_to_the_runs(kept, written):
     content = written["pdf"]
     assert content.startswith(b"%PDF-")

@@ -59,6 +59,9 @@ def _prepare(document: Word, title: str, lang: str) -> None:
             style.element.get_or_add_rPr().get_or_add_rFonts().set(qn("w:eastAsia"), _HANGUL)
             if style.name != "Normal":
                 style.font.color.rgb = RGBColor(0x15, 0x18, 0x1D)
+                style.font.italic = False  # Word slants the lower headings, and Hangul is not made for it
+                if hasattr(style, "paragraph_format"):
+                    style.paragraph_format.space_before = Pt(12)
     document.styles["Normal"].font.size = Pt(_BODY_PT)
 
 
@@ -100,7 +103,7 @@ def _table(document: Word, grid: Grid) -> None:
     from docx.shared import Pt
 
     if grid.title:
-        _write(document.add_paragraph(), (Span(grid.title, strong=True),), small=False)
+        _title(document, grid.title)
     table = document.add_table(rows=1, cols=len(grid.head), style="Light List")
     for row, cells in enumerate((grid.head, *grid.rows)):
         filled = table.rows[0].cells if row == 0 else table.add_row().cells
@@ -118,10 +121,18 @@ def _picture(document: Word, picture: Picture) -> None:
     with resources.as_file(resources.files("inhouse.report") / "fonts") as fonts:
         vl_convert.register_font_directory(str(fonts))
         png = vl_convert.svg_to_png(on_paper(picture.chart.svg), scale=3)
-    _write(document.add_paragraph(), (Span(picture.title, strong=True),), small=False)
+    _title(document, picture.title)
     shown = document.add_picture(io.BytesIO(png), width=Cm(_CHART_CM))
     shown._inline.docPr.set("descr", picture.title)
+    document.paragraphs[-1].paragraph_format.keep_with_next = True  # what it shows stands below it
     _write(document.add_paragraph(), picture.note, small=True)
+
+
+def _title(document: Word, text: str) -> None:
+    """The title of a table or chart, on the page of what it is of."""
+    paragraph = document.add_paragraph()
+    _write(paragraph, (Span(text, strong=True),), small=False)
+    paragraph.paragraph_format.keep_with_next = True
 
 
 def _bookmark(paragraph: Any, name: str, number: int) -> None:
