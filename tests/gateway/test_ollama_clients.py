@@ -93,6 +93,12 @@ async def test_tool_calls(client, running, stream):
     assert json.loads(running.engine.requests[-1].messages[1].tool_calls[0].arguments) == {"city": "Seoul"}
 
 
+async def test_a_call_with_an_integer_beyond_64_bits_reaches_the_model_as_it_was(client, running):
+    call = {"function": {"name": "pay", "arguments": {"amount": 10**20}}}
+    await client.chat("parrot", [*say("Pay"), {"role": "assistant", "content": "", "tool_calls": [call]}])
+    assert json.loads(running.engine.requests[-1].messages[1].tool_calls[0].arguments) == {"amount": 10**20}
+
+
 async def test_answers_by_schema(client, running):
     class Said(BaseModel):
         said: str

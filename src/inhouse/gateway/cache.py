@@ -5,6 +5,7 @@ Where the bytes are kept is cache_store.py's; alike but not equal requests are s
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -149,7 +150,10 @@ def digest(request: ChatRequest, scope: str, *, without_last: bool = False) -> b
         request.ignore_eos,
         request.context,
     ]
-    data = orjson.dumps(form, option=orjson.OPT_SORT_KEYS, default=dict)
+    try:
+        data = orjson.dumps(form, option=orjson.OPT_SORT_KEYS, default=dict)
+    except TypeError:  # a schema with an integer beyond 64 bits
+        data = json.dumps(form, sort_keys=True, default=dict).encode()
     return blake2b(data, key=blake2b(_VERSION + scope.encode("utf-8", "surrogatepass")).digest()).digest()
 
 

@@ -5,10 +5,10 @@ Fields that we do not know are ignored, as Ollama does; what it would honour and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import orjson
 from msgspec import Meta, Struct
 
 from inhouse.core.errors import InvalidRequest
@@ -184,7 +184,7 @@ def _schema(form: str | dict[str, Any] | None) -> dict[str, Any] | None:
 def _message(message: OllamaMessage) -> Message:
     _no_images(message.images)
     calls = tuple(
-        ToolCall(call.id or f"call_{number}", call.function.name, orjson.dumps(call.function.arguments).decode())
+        ToolCall(call.id or f"call_{number}", call.function.name, _json(call.function.arguments))
         for number, call in enumerate(message.tool_calls or ())
     )
     return Message(message.role, message.content or "", calls, message.tool_call_id, message.tool_name)
@@ -193,3 +193,8 @@ def _message(message: OllamaMessage) -> Message:
 def _no_images(images: list[str] | None) -> None:
     if images:
         raise InvalidRequest("Images are not served here", do="Send text", param="images")
+
+
+def _json(value: Any) -> str:
+    """As compact JSON; not by orjson, which refuses integers beyond 64 bits, that a client may send."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

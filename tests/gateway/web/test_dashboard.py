@@ -71,8 +71,11 @@ async def first_with(http, wanted, path="/ui/dashboard/live"):
 
 
 async def test_an_admin_sees_everyones_requests_as_they_come(site):
+    def told(frame: dict) -> bool:
+        return frame["minute"].get("requests") == 4 and bool(frame["machines"])
+
     async with signed_in(site, site.admin) as http:
-        waiting = asyncio.create_task(first_with(http, lambda frame: frame["minute"].get("requests") == 4))
+        waiting = asyncio.create_task(first_with(http, told))
         await asyncio.sleep(0.1)
         assert await ask(site, site.user) == 200
         assert await ask(site, site.user) == 200
