@@ -22,7 +22,7 @@ from inhouse.engines.base import (
     UsageEvent,
 )
 from inhouse.gateway.base import Answer
-from inhouse.gateway.cache import AnswerCache, CacheKey
+from inhouse.gateway.cache import AnswerCache, CacheKey, digest
 from inhouse.gateway.cache_store import MemoryStore, RedisStore
 from inhouse.gateway.identity import Caller
 from inhouse.gateway.shared import Shared
@@ -298,3 +298,11 @@ def test_a_cache_key_tells_nothing_of_the_request():
     other = AnswerCache(MemoryStore()).key(ASK, LEE, "")
     assert key.id != other.id
     assert key.secret != other.secret
+
+
+def test_a_schema_with_an_integer_beyond_64_bits_has_a_digest_of_its_own():
+    def at_most(most: int) -> bytes:
+        schema = {"type": "integer", "maximum": most}
+        return digest(ChatRequest(model="m", messages=(Message("user", "?"),), json_schema=schema), "all")
+
+    assert at_most(10**20) == at_most(10**20) != at_most(10**20 + 1)
