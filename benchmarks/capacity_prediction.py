@@ -97,7 +97,7 @@ async def compare(store: Store, name: str, length: float, seed: int) -> int:
     lengths = Lengths.fixed(PROMPT, OUTPUT)
     most = capacity(model, lengths)
     print(f"{model.method}, off by at most {model.off:.1%}: {model.step_s(1) * 1000:.1f} ms a step alone, "
-          f"{model.step_s(SLOTS) * 1000:.1f} ms for {SLOTS}; prompts {PROMPT / model.prefill_s(PROMPT):.0f} tokens/s; "
+          f"{model.step_s(SLOTS) * 1000:.1f} ms for {SLOTS}; a prompt {model.prefill_s(PROMPT) * 1000:.1f} ms; "
           f"capacity {most:.2f} requests/s")  # fmt: skip
     arrivals: list[Arrival] = [*(Closed(users) for users in USERS), *(Open(round(part * most, 3)) for part in LOADS)]
     counts = [max(48, round(1.5 * length * most * part)) for part in (1, 1, *LOADS)]

@@ -2,8 +2,9 @@
 
 Ours: worker process, supervisor, HTTP client, events of the Engine protocol. Bare: xllamacpp's server and the
 leanest client there can be (one loop over raw sockets that only looks for the end mark) in one process. The same
-model, threads and slots; the prompt is cached on both sides, so that rounds are all decoding; rounds are short and
-alternate, so that whatever else the machine does meets both sides.
+model, threads and slots, and the same GOMP_SPINCOUNT: what our choice of it costs and saves is contention.py's to
+measure. The prompt is cached on both sides, so that rounds are all decoding; rounds are short and alternate, so that
+whatever else the machine does meets both sides.
 
 The bar is for the smallest model of a study. `--model smollm2:135m` shows the harshest case: its tokens come every
 8 ms, and each wakes an event loop whose code the model's weights have just driven out of the processor's cache
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import selectors
 import socket
@@ -34,6 +36,7 @@ from inhouse.core.settings import get_settings
 from inhouse.engines.base import ChatRequest, DoneEvent, Message
 from inhouse.engines.embedded import EmbeddedEngine
 from inhouse.engines.launch import LaunchSpec
+from inhouse.engines.worker import SPIN_COUNT
 from inhouse.models.library import model_path
 
 MODEL = "qwen2.5-coder:0.5b"
@@ -59,7 +62,7 @@ def main() -> int:
 
 async def compare(spec: LaunchSpec, budget_s: float) -> int:
     """Alternates both sides at 1 and at 8 streams; prints the ratios, the lower one last."""
-    async with both_sides(spec) as (engine, bare):
+    async with both_sides(spec, spin=SPIN_COUNT) as (engine, bare):
         print(f"{spec.model}, {spec.threads} threads, {SLOTS} slots")
         ratios = [await ratio_at(streams, spec.model, engine, bare, budget_s / 2) for streams in TOKENS]
     print(f"engine_overhead: {min(ratios):.3f} of the bare server's tokens/s (bar: {BAR})")
@@ -67,10 +70,15 @@ async def compare(spec: LaunchSpec, budget_s: float) -> int:
 
 
 @asynccontextmanager
-async def both_sides(spec: LaunchSpec) -> AsyncIterator[tuple[EmbeddedEngine, subprocess.Popen[str]]]:
-    """Our engine and the bare server, each with the model loaded; both ended afterwards."""
+async def both_sides(
+    spec: LaunchSpec, *, spin: int | None = None
+) -> AsyncIterator[tuple[EmbeddedEngine, subprocess.Popen[str]]]:
+    """Our engine and the bare server, each with the model loaded; both ended afterwards.
+
+    The bare server's threads spin `spin` times before they sleep (None: as often as llama.cpp's do by themselves).
+    """
     engine = EmbeddedEngine(lambda _: spec)
-    bare = start_bare(spec)
+    bare = start_bare(spec, spin)
     try:
         await engine.load(spec.model)
         if bare.stdout is None or bare.stdout.readline() != "ready\n":
@@ -141,7 +149,7 @@ def theirs(bare: subprocess.Popen[str], streams: int, tokens: int) -> float:
     return float(bare.stdout.readline())
 
 
-def start_bare(spec: LaunchSpec) -> subprocess.Popen[str]:
+def start_bare(spec: LaunchSpec, spin: int | None) -> subprocess.Popen[str]:
     """The process of the other side."""
     return subprocess.Popen(
         [sys.executable, __file__, "--threads", str(spec.threads), "--bare", str(spec.path)],
@@ -149,6 +157,7 @@ def start_bare(spec: LaunchSpec) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        env=os.environ | ({} if spin is None else {"GOMP_SPINCOUNT": str(spin)}),
         start_new_session=True,  # as our worker: the kernel shares the processor out by session
     )
 
