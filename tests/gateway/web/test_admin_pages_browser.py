@@ -113,3 +113,10 @@ def test_the_guard_says_what_it_would_do_and_shows_what_it_found_as_text(looks, 
     page.locator("#text").fill("My mail is kim@example.com, my number 010-9876-5432")
     page.locator("button.main").click()
     expect(page.locator("#said .said").last).to_contain_text("[PHONE_1]")
+
+
+@pytest.mark.parametrize("lang", ["ko", "en"])
+def test_the_buttons_of_a_filter_keep_their_words_on_one_line(looks, kept, lang):
+    page = looks.open(kept.site, "/ui/admin/audit", kept.site.admin, lang=lang, width=1280, height=900)
+    show, verify = (page.locator(f"{form} button").first.bounding_box() for form in (".filters", ".filters + form"))
+    assert show["height"] == verify["height"]
