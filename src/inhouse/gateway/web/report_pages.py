@@ -10,12 +10,13 @@ import asyncio
 import multiprocessing
 from collections import OrderedDict
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from inhouse.core.errors import RunNotFound
+from inhouse.core.errors import GatewayError, RunNotFound
 from inhouse.core.records import Run
 from inhouse.gateway.gateway import ReportPage
 from inhouse.gateway.web.run_pages import only_admins, reader, run_of
@@ -50,7 +51,14 @@ class _Made:
 
     def _elsewhere(self, study_id: str, lang: str, theme: str) -> str:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-            return process.submit(self._make, study_id, lang, theme).result()
+            try:
+                return process.submit(self._make, study_id, lang, theme).result()
+            except BrokenProcessPool:
+                raise GatewayError(
+                    "The report was not made",
+                    why="the process that makes it was ended, most likely for want of memory",
+                    do=f"Load the page again, or make it with: inhouse report {study_id[:10]}",
+                ) from None
 
 
 def report_pages(web: Web, make: ReportPage) -> APIRouter:
