@@ -67,7 +67,8 @@ def signed_in(browser: Browser, url: str, key: str) -> Any:
 
 def look(browser: Browser, url: str, path: str, state: Any) -> tuple[float, int]:
     """Seconds to the first contentful paint, and bytes over the wire, in a browser that has nothing of the page."""
-    context = browser.new_context(base_url=url, storage_state=state, bypass_csp=True)  # waiting for a function evaluates
+    # The pages' own policy forbids to evaluate a function until it holds.
+    context = browser.new_context(base_url=url, storage_state=state, bypass_csp=True)
     page = context.new_page()
     page.goto(path)
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
