@@ -170,6 +170,16 @@ async def test_what_is_not_there_is_said_so(site):
         assert (await admin.get(path)).status_code == 400, path
 
 
+async def test_an_error_in_a_frame_is_its_words_and_no_page_within_the_page(site):
+    admin = await signed_in(site, site.admin)
+    path = f"/ui/report/{site.runs.eval}/en"
+    assert "<h1>" in (await admin.get(path)).text
+    framed = await admin.get(path, headers={"sec-fetch-dest": "iframe"})
+    assert framed.status_code == 404
+    assert framed.headers["content-type"].startswith("text/plain")
+    assert "is no study" in framed.text
+
+
 async def test_evaluations_without_an_item_in_common_are_compared_by_what_they_have(site):
     admin = await signed_in(site, site.admin)
     answer = await admin.get(f"/ui/runs/compare/rows?a={site.runs.eval}&b={site.runs.needles}")

@@ -168,17 +168,22 @@ class Web:
         return safe(response)
 
     async def error(self, request: Request, error: InhouseError, status: int | None = None) -> Response:
-        """What a browser is shown of an error; who has to sign in is led there, and back afterwards."""
+        """What a browser is shown of an error; who has to sign in is led there, and back afterwards.
+
+        Scripts, and a frame within a page, get its words alone.
+        """
         status = status or error_status(error)
-        by_script = "hx-request" in request.headers or "text/html" not in request.headers.get("accept", "")
+        headers = request.headers
+        in_part = "hx-request" in headers or headers.get("sec-fetch-dest") == "iframe"
+        words_alone = in_part or "text/html" not in headers.get("accept", "")
         if isinstance(error, Unauthenticated):
-            if by_script or changes_something(request):
+            if words_alone or changes_something(request):
                 return safe(PlainTextResponse(str(error), status, {"HX-Redirect": SIGN_IN}))
             back = urlencode({"next": request.url.path})
             return safe(RedirectResponse(f"{SIGN_IN}?{back}", 303))
-        if by_script:
-            headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-            return safe(PlainTextResponse(str(error), status, headers))
+        if words_alone:
+            told = {name.decode(): value.decode() for name, value in error_headers(error)}
+            return safe(PlainTextResponse(str(error), status, told))
         try:
             visit = await self._look(request)
         except InhouseError:  # that very error, or a store that does not answer
