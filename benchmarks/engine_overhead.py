@@ -56,13 +56,14 @@ def main() -> int:
     options = parser.parse_args()
     if options.bare:
         return serve_bare(options.bare, options.threads)
+    os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))  # both sides inherit it
     spec = LaunchSpec(options.model, model_path(get_settings(), options.model), CONTEXT, SLOTS, options.threads)
     return run(compare(spec, budget_s=225.0 if options.full else 45.0))
 
 
 async def compare(spec: LaunchSpec, budget_s: float) -> int:
     """Alternates both sides at 1 and at 8 streams; prints the ratios, the lower one last."""
-    async with both_sides(spec, spin=SPIN_COUNT) as (engine, bare):
+    async with both_sides(spec) as (engine, bare):
         print(f"{spec.model}, {spec.threads} threads, {SLOTS} slots")
         ratios = [await ratio_at(streams, spec.model, engine, bare, budget_s / 2) for streams in TOKENS]
     print(f"engine_overhead: {min(ratios):.3f} of the bare server's tokens/s (bar: {BAR})")
@@ -70,15 +71,10 @@ async def compare(spec: LaunchSpec, budget_s: float) -> int:
 
 
 @asynccontextmanager
-async def both_sides(
-    spec: LaunchSpec, *, spin: int | None = None
-) -> AsyncIterator[tuple[EmbeddedEngine, subprocess.Popen[str]]]:
-    """Our engine and the bare server, each with the model loaded; both ended afterwards.
-
-    The bare server's threads spin `spin` times before they sleep (None: as often as llama.cpp's do by themselves).
-    """
+async def both_sides(spec: LaunchSpec) -> AsyncIterator[tuple[EmbeddedEngine, subprocess.Popen[str]]]:
+    """Our engine and the bare server, each with the model loaded; both ended afterwards."""
     engine = EmbeddedEngine(lambda _: spec)
-    bare = start_bare(spec, spin)
+    bare = start_bare(spec)
     try:
         await engine.load(spec.model)
         if bare.stdout is None or bare.stdout.readline() != "ready\n":
@@ -149,7 +145,7 @@ def theirs(bare: subprocess.Popen[str], streams: int, tokens: int) -> float:
     return float(bare.stdout.readline())
 
 
-def start_bare(spec: LaunchSpec, spin: int | None) -> subprocess.Popen[str]:
+def start_bare(spec: LaunchSpec) -> subprocess.Popen[str]:
     """The process of the other side."""
     return subprocess.Popen(
         [sys.executable, __file__, "--threads", str(spec.threads), "--bare", str(spec.path)],
@@ -157,7 +153,6 @@ def start_bare(spec: LaunchSpec, spin: int | None) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=os.environ | ({} if spin is None else {"GOMP_SPINCOUNT": str(spin)}),
         start_new_session=True,  # as our worker: the kernel shares the processor out by session
     )
 

@@ -67,7 +67,7 @@ def signed_in(browser: Browser, url: str, key: str) -> Any:
 
 def look(browser: Browser, url: str, path: str, state: Any) -> tuple[float, int]:
     """Seconds to the first contentful paint, and bytes over the wire, in a browser that has nothing of the page."""
-    # The pages' own policy forbids to evaluate a function until it holds.
+    # Waiting for a function evaluates code, which the pages' own policy forbids.
     context = browser.new_context(base_url=url, storage_state=state, bypass_csp=True)
     page = context.new_page()
     page.goto(path)

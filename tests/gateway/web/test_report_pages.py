@@ -10,18 +10,17 @@ import pytest
 from inhouse.core.errors import GatewayError
 from inhouse.gateway.web.report_pages import _Made
 
-
-def killed(study_id: str, lang: str, theme: str) -> str:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return ""
+KILLED = "01abc"
 
 
-def made(study_id: str, lang: str, theme: str) -> str:
+def make(study_id: str, lang: str, theme: str) -> str:
+    if study_id == KILLED:
+        os.kill(os.getpid(), signal.SIGKILL)
     return f"{study_id} {lang}{theme}"
 
 
 async def test_a_report_whose_process_is_killed_is_told_of_and_the_next_one_is_made():
-    pages = _Made(killed)
-    with pytest.raises(GatewayError, match="inhouse report 01abc"):
-        await pages.page((1,), "01abc", "ko", "")
-    assert await _Made(made).page((1,), "01abc", "ko", "") == "01abc ko"
+    pages = _Made(make)
+    with pytest.raises(GatewayError, match=f"inhouse report {KILLED}"):
+        await pages.page((1,), KILLED, "ko", "")
+    assert await pages.page((2,), "01def", "ko", "") == "01def ko"
